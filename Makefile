@@ -1,0 +1,51 @@
+# The short commands of Photogram; `make help` lists them.
+
+PYTHON ?= python3
+PORT ?= 8000
+DATA ?= data
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev serve test check format bench clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## +/\t/' | expand -t 14
+
+install: $(VENV)/.installed  ## make .venv and install what serving needs, from the lock
+
+install-dev: $(VENV)/.installed-dev  ## the same, and what tests and checks need
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -r requirements.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
+	$(PIP) install -r requirements-dev.lock
+	@touch $@
+
+serve: install  ## start the server on PORT (8000) with the embedded model and DATA (./data)
+	@exec $(BIN)/photogram serve --port $(PORT) --data $(DATA)
+
+test: install-dev  ## run all tests
+	$(BIN)/python -m pytest
+
+check: install-dev  ## style, types, import layers and sizes
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/size.py
+
+format: install-dev  ## let ruff format and fix the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: install-dev  ## time the engine beside diffusers on the same weights
+	$(BIN)/python -m benchmarks.single_request
+
+clean:  ## remove the virtual environment and the caches, but no data
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

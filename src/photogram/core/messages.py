@@ -1,0 +1,140 @@
+"""What crosses the border between the two columns, and between the two processes.
+
+Frozen, plain types: what goes to the engine (`GenerateJob`, `CancelJob`), what comes back
+(`Progress`, `Finished`, `Failed`), and what both sides know of the model (`ModelInfo`). They are
+named by their receiver's view and know nothing of keys, credits, tables or tensors.
+"""
+
+from typing import Literal
+
+import msgspec
+
+ImageFormat = Literal["webp", "jpeg", "png"]
+
+CONTENT_TYPES: dict[ImageFormat, str] = {
+    "webp": "image/webp",
+    "jpeg": "image/jpeg",
+    "png": "image/png",
+}
+
+CANCELLED = "cancelled"
+"""The code of a `Failed` whose job was cancelled, and so ended as it was asked to."""
+
+
+class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a checkpoint can do, read from its folder without loading it.
+
+    Attributes:
+        slug: The name in URLs and headers, such as ``photogram-mini``.
+        name: The name for people.
+        aspect_ratios: Ratio -> (width, height) in pixels at the native size.
+        size_multiple: Both sides of every picture are multiples of this many pixels
+            (the autoencoder's factor times the patch of 2).
+        max_text_tokens: The T5 length that prompts are padded or cut to.
+        has_guidance: The transformer embeds a guidance scale (FLUX.1 [dev] does, [schnell] not).
+        concepts: What a small model knows, for people; empty where anything goes.
+        suggested_prompts: Prompts that it paints well, best first.
+        license: The licence of the weights, as its folder states it.
+    """
+
+    slug: str
+    name: str
+    aspect_ratios: dict[str, tuple[int, int]]
+    size_multiple: int
+    max_text_tokens: int
+    has_guidance: bool
+    concepts: tuple[str, ...] = ()
+    suggested_prompts: tuple[str, ...] = ()
+    license: str = ""
+
+    def size(self, aspect_ratio: str, megapixels: str = "1") -> tuple[int, int]:
+        """Width and height in pixels; ``megapixels="0.25"`` halves both native sides."""
+        width, height = self.aspect_ratios[aspect_ratio]
+        if megapixels == "1":
+            return width, height
+        return self._halve(width), self._halve(height)
+
+    def _halve(self, side: int) -> int:
+        return max(round(side / 2 / self.size_multiple), 1) * self.size_multiple
+
+
+class GenerateJob(msgspec.Struct, frozen=True, kw_only=True, tag="generate"):
+    """One request for pictures of one prompt; one picture for each seed.
+
+    Attributes:
+        tenant: An opaque word; jobs of one tenant share one fair share of the engine.
+        quality: 0-100; ignored for png.
+        with_prompt: Write the prompt into the file's metadata (an operator's choice).
+    """
+
+    job_id: str
+    tenant: str
+    prompt: str
+    width: int
+    height: int
+    num_steps: int
+    guidance: float
+    seeds: tuple[int, ...]
+    image_format: ImageFormat = "webp"
+    quality: int = 80
+    with_prompt: bool = False
+
+
+class CancelJob(msgspec.Struct, frozen=True, tag="cancel"):
+    """Stop a job within one denoising step, wherever it is."""
+
+    job_id: str
+
+
+class EncodedImage(msgspec.Struct, frozen=True, kw_only=True):
+    """One finished picture as the bytes of a file."""
+
+    seed: int
+    width: int
+    height: int
+    content_type: str
+    data: bytes
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    """The worker has loaded its checkpoint and takes jobs."""
+
+
+class Progress(msgspec.Struct, frozen=True, tag="progress"):
+    """A job has finished `step` of its `num_steps` (the slowest of its samples counts)."""
+
+    job_id: str
+    step: int
+    num_steps: int
+
+
+class Finished(msgspec.Struct, frozen=True, kw_only=True, tag="finished"):
+    """All pictures of a job, in the order of its seeds.
+
+    Attributes:
+        prompt_tokens: Tokens of the prompt before it was cut, the end token included.
+        num_steps: Denoising steps that really ran, per picture.
+        queue_time_s: Seconds from arrival at the engine to the first work on it.
+        generation_time_s: Seconds from there to the encoded files.
+    """
+
+    job_id: str
+    images: tuple[EncodedImage, ...]
+    prompt_tokens: int
+    prompt_truncated: bool
+    num_steps: int
+    queue_time_s: float
+    generation_time_s: float
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
+    """A job ended without a picture. `message` is safe to show."""
+
+    job_id: str
+    code: str
+    message: str
+
+
+Command = GenerateJob | CancelJob
+JobEvent = Progress | Finished | Failed
+WorkerEvent = Ready | Progress | Finished | Failed

@@ -1,0 +1,60 @@
+"""The seam between the columns: what the request column asks of any engine.
+
+Three things implement it: the local engine (a worker process that owns torch), a fake for tests,
+and later a cluster. `bootstrap` chooses.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from photogram.core.messages import GenerateJob, JobEvent, ModelInfo
+
+
+class Permit(Protocol):
+    """A place in the engine's bounded queue, held from admission to a job's last event."""
+
+    def release(self) -> None:
+        """Give the place back. Calling it again does nothing."""
+
+
+class Engine(Protocol):
+    """Runs jobs and streams what becomes of them."""
+
+    @property
+    def model(self) -> ModelInfo:
+        """What the engine paints with."""
+
+    @property
+    def is_ready(self) -> bool:
+        """A worker has loaded the model and answers."""
+
+    @property
+    def num_jobs(self) -> int:
+        """Permits held now: jobs queued or running."""
+
+    async def start(self) -> None:
+        """Begin to load the model; returns at once, `is_ready` says when it is done."""
+
+    async def close(self) -> None:
+        """Stop the workers; jobs that still run end as `Failed`."""
+
+    def acquire(self) -> Permit:
+        """Take a place in the queue, before anything is written for the job.
+
+        Raises:
+            EngineOverloadedError: With code ``model_loading``, ``queue_full`` or ``draining``,
+                and `retry_after_s`.
+        """
+
+    def submit(self, job: GenerateJob, permit: Permit) -> AsyncIterator[JobEvent]:
+        """Run a job; iterate to read its events, the last is `Finished` or `Failed`.
+
+        The job is handed over at the call, not at the first iteration. The permit is released
+        with the last event.
+        """
+
+    def cancel(self, job_id: str) -> None:
+        """Stop a job within one step; its last event is then a `Failed` with code `CANCELLED`.
+
+        A job that is unknown or has ended is left as it is.
+        """

@@ -1,0 +1,85 @@
+"""Every setting, with its environment variable, default and range.
+
+A setting `name` is read from ``PHOTOGRAM_NAME``; a flag of the CLI wins over it. A value out of
+range, or a ``PHOTOGRAM_*`` variable that is no setting, refuses to start and names itself.
+"""
+
+import os
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from photogram.core.errors import ConfigurationError
+
+ENV_PREFIX = "PHOTOGRAM_"
+
+
+class Settings(BaseSettings):
+    """The server's settings; each one's description is its documentation."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
+
+    host: str = Field("127.0.0.1", description="Address that the server listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port; 0 takes any free one.")
+    data: Path = Field(Path("data"), description="Folder of the database and the secrets.")
+    model: Path | None = Field(
+        None, description="Checkpoint folder in diffusers layout; unset: the embedded one."
+    )
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="Where it runs.")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Precision of the transformer; auto: the fastest exact one."
+    )
+    threads: int = Field(0, ge=0, le=1024, description="CPU threads of the worker; 0: all cores.")
+    queue_limit: int = Field(256, ge=1, le=100_000, description="Jobs queued or running at once.")
+    jobs_per_account: int = Field(64, ge=1, le=100_000, description="Of these, per account.")
+    batch_tokens: int = Field(
+        0, ge=0, description="Image tokens of one denoising step at most; 0: set by the device."
+    )
+    job_timeout_s: float = Field(
+        300.0, gt=0, le=86_400, description="A job older than this fails and is not billed."
+    )
+    price_per_image: Decimal = Field(Decimal("0.0016"), ge=0, le=1000, description="Credits.")
+    price_per_step: Decimal = Field(Decimal("0.00072"), ge=0, le=1000, description="Credits.")
+    price_guidance_rate: Decimal = Field(
+        Decimal("0.002"), ge=0, le=1, description="Share of the price added per unit of guidance."
+    )
+    first_credits: Decimal = Field(
+        Decimal(100), ge=0, le=1_000_000, description="Granted to the first account when made."
+    )
+    disk_floor_mib: int = Field(64, ge=0, description="Less free disk than this: not ready.")
+    embed_prompt: bool = Field(False, description="Write the prompt into the files' metadata.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Logs.")
+
+    @property
+    def database_path(self) -> Path:
+        """The SQLite file in the data folder."""
+        return self.data / "photogram.sqlite3"
+
+
+def load_settings(env: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Settings from the environment, with the given ones (a CLI's flags) on top.
+
+    Args:
+        env: The environment to check for unknown names; the process's own by default.
+        **overrides: Values that win over the environment; None means "not given".
+
+    Raises:
+        ConfigurationError: A value that cannot be used, or an unknown variable; it is named.
+    """
+    env = os.environ if env is None else env
+    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = sorted(name for name in env if name.startswith(ENV_PREFIX) and name not in known)
+    if unknown:
+        raise ConfigurationError(f"unknown setting {', '.join(unknown)} in the environment")
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{ENV_PREFIX}{str(problem['loc'][0]).upper()}: {problem['msg']}"
+            for problem in error.errors()
+        )
+        raise ConfigurationError(problems) from None

@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+
+from photogram.core.errors import ConfigurationError
+from photogram.core.settings import ENV_PREFIX, Settings, load_settings
+
+GUIDE = Path(__file__).parents[3] / "docs" / "configuration.md"
+
+
+def test_flag_wins_over_environment_and_environment_over_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert load_settings().port == 8000
+    monkeypatch.setenv("PHOTOGRAM_PORT", "8001")
+    assert load_settings().port == 8001
+    assert load_settings(port=8002).port == 8002
+    assert load_settings(port=None).port == 8001
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PHOTOGRAM_PORT", "70000"),
+        ("PHOTOGRAM_PORT", "http"),
+        ("PHOTOGRAM_QUEUE_LIMIT", "0"),
+        ("PHOTOGRAM_DEVICE", "tpu"),
+        ("PHOTOGRAM_PRICE_PER_STEP", "-1"),
+        ("PHOTOGRAM_JOB_TIMEOUT_S", "nan"),
+    ],
+)
+def test_bad_value_is_refused_and_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=name):
+        load_settings()
+
+
+def test_unknown_variable_is_refused_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHOTOGRAM_PROT", "8000")
+    with pytest.raises(ConfigurationError, match="PHOTOGRAM_PROT"):
+        load_settings()
+
+
+def test_every_setting_is_in_the_guide_with_its_default_and_meaning() -> None:
+    guide = GUIDE.read_text()
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default is None else str(field.default)
+        row = f"| `{ENV_PREFIX}{name.upper()}` | {default} | {field.description} |"
+        assert row in guide
