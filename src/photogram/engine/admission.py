@@ -1,0 +1,43 @@
+"""The engine's bounded queue: a permit is taken before any work or any write.
+
+Knows how many jobs there are, and nothing of what they are.
+"""
+
+from photogram.core.errors import EngineOverloadedError
+
+_RETRY_LOADING_S = 5.0
+_RETRY_FULL_S = 10.0
+
+
+class Admission:
+    """Counts permits against a limit."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.num_held = 0
+
+    def acquire(self, *, is_ready: bool) -> "Place":
+        """Take a place, or raise `EngineOverloadedError` at once."""
+        if not is_ready:
+            raise EngineOverloadedError(
+                "the model is loading", code="model_loading", retry_after_s=_RETRY_LOADING_S
+            )
+        if self.num_held >= self.limit:
+            raise EngineOverloadedError(
+                f"the queue is full: {self.num_held} of {self.limit} jobs",
+                retry_after_s=_RETRY_FULL_S,
+            )
+        self.num_held += 1
+        return Place(self)
+
+
+class Place:
+    """One permit; released once, however often it is asked to."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission: Admission | None = admission
+
+    def release(self) -> None:
+        if self._admission is not None:
+            self._admission.num_held -= 1
+            self._admission = None

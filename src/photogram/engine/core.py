@@ -1,0 +1,190 @@
+"""The engine: `step()` is schedule, run, collect.
+
+Jobs and cancellations come in, events go out through one callable. It knows no process, no socket
+and no tensor: the scheduler decides, the runner works, and this module keeps a failure where it
+belongs.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from typing import Any, Protocol
+
+import structlog
+
+from photogram.core.errors import EngineFailedError, PhotogramError
+from photogram.core.messages import (
+    CANCELLED,
+    CancelJob,
+    Command,
+    EncodedImage,
+    Failed,
+    Finished,
+    GenerateJob,
+    JobEvent,
+    Progress,
+)
+from photogram.engine.request import Request, Sample
+from photogram.engine.scheduler import Scheduler
+
+_log = structlog.get_logger(__name__)
+
+
+class Runner(Protocol):
+    """Owns the device. Every method may raise; what a sample's state is, only it knows."""
+
+    def count_tokens(self, width: int, height: int) -> int:
+        """Tokens that one picture of this size adds to a denoising step, its text included."""
+
+    def begin(self, sample: Sample) -> None:
+        """Encode the prompt, draw the noise, and set the sample's state."""
+
+    def step(self, states: Sequence[Any]) -> None:
+        """One denoising step for all; if it raises, no state has changed."""
+
+    def decode(self, state: Any) -> Any:
+        """Latents to pixels, (height, width, 3) uint8."""
+
+    def encode(self, pixels: Any, sample: Sample) -> EncodedImage:
+        """Pixels to a file; safe to call on another thread."""
+
+
+class EngineCore:
+    """Runs all jobs of one device.
+
+    Args:
+        runner: Does the work.
+        scheduler: Chooses it.
+        emit: Takes every event.
+        encoders: Threads on which picture files are written, beside the steps.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        scheduler: Scheduler,
+        emit: Callable[[JobEvent], None],
+        encoders: Executor,
+    ) -> None:
+        self._runner = runner
+        self._scheduler = scheduler
+        self._emit = emit
+        self._encoders = encoders
+        self._requests: dict[str, Request] = {}
+        self._encoding: dict[Future[EncodedImage], Sample] = {}
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self._requests)
+
+    def handle(self, command: Command) -> None:
+        """Take a new job, or cancel one; both take effect at the next step."""
+        match command:
+            case GenerateJob():
+                self._add(command)
+            case CancelJob(job_id):
+                if request := self._requests.get(job_id):
+                    self._fail(request, CANCELLED, "the job was cancelled")
+
+    def step(self) -> None:
+        """Schedule, run, collect."""
+        plan = self._scheduler.schedule()
+        for sample in plan.begin:
+            self._begin(sample)
+        self._denoise([sample for sample in plan.batch if self._is_live(sample)])
+        if plan.decode is not None:
+            self._decode(plan.decode)
+        self._collect()
+
+    def _add(self, job: GenerateJob) -> None:
+        num_tokens = self._runner.count_tokens(job.width, job.height)
+        request = Request(job, num_tokens, time.monotonic())
+        self._requests[job.job_id] = request
+        self._scheduler.add(request)
+
+    def _is_live(self, sample: Sample) -> bool:
+        return self._requests.get(sample.request.job.job_id) is sample.request
+
+    def _begin(self, sample: Sample) -> None:
+        if not self._is_live(sample):  # an earlier sample of the same request just failed
+            return
+        if sample.request.started_at is None:
+            sample.request.started_at = time.monotonic()
+        try:
+            self._runner.begin(sample)
+        except Exception as error:  # noqa: BLE001 one request's failure is its own
+            self._fail_with(sample.request, error)
+
+    def _denoise(self, batch: list[Sample]) -> None:
+        try:
+            self._step_together(batch)
+        except Exception as error:  # noqa: BLE001 found out below whose failure it is
+            if len({sample.request for sample in batch}) == 1:
+                self._fail_with(batch[0].request, error)
+                return
+            _log.warning("batch_failed_retrying_alone", num_samples=len(batch))
+            for sample in batch:
+                if self._is_live(sample):
+                    self._denoise([sample])
+
+    def _step_together(self, batch: list[Sample]) -> None:
+        if not batch:
+            return
+        self._runner.step([sample.state for sample in batch])
+        for sample in batch:
+            sample.step += 1
+        self._scheduler.collect(batch)
+        for request in dict.fromkeys(sample.request for sample in batch):
+            job = request.job
+            self._emit(Progress(job.job_id, request.step, job.num_steps))
+
+    def _decode(self, sample: Sample) -> None:
+        try:
+            pixels = self._runner.decode(sample.state)
+        except Exception as error:  # noqa: BLE001 one request's failure is its own
+            self._fail_with(sample.request, error)
+            return
+        sample.state = None
+        self._encoding[self._encoders.submit(self._runner.encode, pixels, sample)] = sample
+
+    def _collect(self) -> None:
+        if self._encoding and not self._scheduler.has_work:
+            wait(self._encoding, return_when=FIRST_COMPLETED)
+        for future in [future for future in self._encoding if future.done()]:
+            sample = self._encoding.pop(future)
+            if not self._is_live(sample):
+                continue
+            if (error := future.exception()) is not None:
+                self._fail_with(sample.request, error)
+                continue
+            sample.image = future.result()
+            self._finish_if_complete(sample.request)
+
+    def _finish_if_complete(self, request: Request) -> None:
+        images, job, started_at = request.images, request.job, request.started_at
+        if images is None or started_at is None:
+            return
+        del self._requests[job.job_id]
+        self._emit(
+            Finished(
+                job_id=job.job_id,
+                images=images,
+                prompt_tokens=request.prompt_tokens,
+                prompt_truncated=request.prompt_truncated,
+                num_steps=job.num_steps,
+                queue_time_s=started_at - request.arrived_at,
+                generation_time_s=time.monotonic() - started_at,
+            )
+        )
+
+    def _fail_with(self, request: Request, error: BaseException) -> None:
+        _log.error("job_failed", job_id=request.job.job_id, exc_info=error)
+        if isinstance(error, PhotogramError):
+            self._fail(request, error.error_code, error.message)
+        else:
+            self._fail(request, EngineFailedError.code, EngineFailedError().message)
+
+    def _fail(self, request: Request, code: str, message: str) -> None:
+        del self._requests[request.job.job_id]
+        self._scheduler.remove(request)
+        self._emit(Failed(job_id=request.job.job_id, code=code, message=message))

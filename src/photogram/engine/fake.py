@@ -1,0 +1,154 @@
+"""An engine without a model: the same queue, events and failures, for tests of what stands above.
+
+It draws no picture that anyone could take for one: every image is a small flat file whose colour
+follows from its seed, encoded by the same code as the real ones.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import numpy as np
+
+from photogram.core.messages import (
+    CANCELLED,
+    CONTENT_TYPES,
+    EncodedImage,
+    Failed,
+    Finished,
+    GenerateJob,
+    JobEvent,
+    ModelInfo,
+    Progress,
+)
+from photogram.core.ports import Permit
+from photogram.engine.admission import Admission
+from photogram.imaging.encode import encode
+from photogram.imaging.metadata import ImageMetadata
+
+FAKE_MODEL = ModelInfo(
+    slug="fake",
+    name="Fake",
+    aspect_ratios={
+        "1:1": (64, 64),
+        "16:9": (96, 48),
+        "9:16": (48, 96),
+        "21:9": (96, 48),
+        "9:21": (48, 96),
+        "3:2": (80, 48),
+        "2:3": (48, 80),
+        "4:5": (48, 64),
+        "5:4": (64, 48),
+        "3:4": (48, 64),
+        "4:3": (64, 48),
+    },
+    size_multiple=16,
+    max_text_tokens=32,
+    has_guidance=True,
+)
+
+
+class FakeEngine:
+    """Implements `core.ports.Engine` on the event loop.
+
+    Args:
+        model: What it says it paints with.
+        step_s: Seconds of one denoising step; jobs run all at once.
+        fail_with: If set, every job fails after its first step, with this message.
+        queue_limit: Jobs at once.
+        is_ready: Whether it takes jobs.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: ModelInfo = FAKE_MODEL,
+        step_s: float = 0.0,
+        fail_with: str | None = None,
+        queue_limit: int = 256,
+        is_ready: bool = True,
+    ) -> None:
+        self.model = model
+        self.is_ready = is_ready
+        self.step_s = step_s
+        self.fail_with = fail_with
+        self.submitted: list[GenerateJob] = []
+        self.steps_run: dict[str, int] = {}
+        self._admission = Admission(queue_limit)
+        self._cancelled: dict[str, asyncio.Event] = {}
+
+    @property
+    def num_jobs(self) -> int:
+        return self._admission.num_held
+
+    async def start(self) -> None:
+        self.is_ready = True
+
+    async def close(self) -> None:
+        self.is_ready = False
+        for cancelled in self._cancelled.values():
+            cancelled.set()
+
+    def acquire(self) -> Permit:
+        return self._admission.acquire(is_ready=self.is_ready)
+
+    def submit(self, job: GenerateJob, permit: Permit) -> AsyncIterator[JobEvent]:
+        self.submitted.append(job)
+        self._cancelled[job.job_id] = asyncio.Event()
+        return self._run(job, permit)
+
+    def cancel(self, job_id: str) -> None:
+        if job_id in self._cancelled:
+            self._cancelled[job_id].set()
+
+    async def _run(self, job: GenerateJob, permit: Permit) -> AsyncIterator[JobEvent]:
+        cancelled = self._cancelled[job.job_id]
+        try:
+            for step in range(1, job.num_steps + 1):
+                await asyncio.sleep(self.step_s)
+                if cancelled.is_set():
+                    yield Failed(job_id=job.job_id, code=CANCELLED, message="cancelled")
+                    return
+                self.steps_run[job.job_id] = step
+                yield Progress(job.job_id, step, job.num_steps)
+                if self.fail_with is not None:
+                    yield Failed(job_id=job.job_id, code="inference_failed", message=self.fail_with)
+                    return
+            yield _finish(job)
+        finally:
+            del self._cancelled[job.job_id]
+            permit.release()
+
+
+def _finish(job: GenerateJob) -> Finished:
+    images = tuple(_flat_image(job, seed) for seed in job.seeds)
+    return Finished(
+        job_id=job.job_id,
+        images=images,
+        prompt_tokens=len(job.prompt.split()) + 1,
+        prompt_truncated=len(job.prompt.split()) >= FAKE_MODEL.max_text_tokens,
+        num_steps=job.num_steps,
+        queue_time_s=0.0,
+        generation_time_s=0.001,
+    )
+
+
+def _flat_image(job: GenerateJob, seed: int) -> EncodedImage:
+    colour = np.array([seed % 251, seed % 241, seed % 239], dtype=np.uint8)
+    pixels = np.broadcast_to(colour, (job.height, job.width, 3))
+    metadata = ImageMetadata(
+        model=FAKE_MODEL.slug,
+        seed=seed,
+        steps=job.num_steps,
+        guidance=job.guidance,
+        width=job.width,
+        height=job.height,
+    )
+    return EncodedImage(
+        seed=seed,
+        width=job.width,
+        height=job.height,
+        content_type=CONTENT_TYPES[job.image_format],
+        data=encode(
+            np.ascontiguousarray(pixels), job.image_format, job.quality, metadata=metadata
+        ),
+    )

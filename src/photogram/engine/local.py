@@ -1,0 +1,239 @@
+"""The local engine: a worker process of this machine, watched and restarted.
+
+It implements `core.ports.Engine` in the API process and imports no torch. One pipe carries the
+messages; when it closes, the worker is dead: its jobs end as failed (and so unbilled), and a new
+one is started.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+
+import msgspec
+import structlog
+
+from photogram.core.errors import EngineFailedError
+from photogram.core.messages import (
+    CancelJob,
+    Command,
+    Failed,
+    Finished,
+    GenerateJob,
+    JobEvent,
+    ModelInfo,
+    Progress,
+    Ready,
+)
+from photogram.core.ports import Permit
+from photogram.engine.admission import Admission
+
+_RESTART_DELAYS_S = (0.0, 1.0, 5.0, 15.0)
+"""Pauses before each restart in a row that never became ready; the last one repeats."""
+
+_CLOSE_TIMEOUT_S = 5.0
+
+_log = structlog.get_logger(__name__)
+
+
+class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker is started with; the words are those of `core.settings`."""
+
+    model: str
+    device: str
+    dtype: str
+    threads: int
+    batch_tokens: int
+    log_level: str
+
+
+class LoadFailed(msgspec.Struct, frozen=True, tag="load_failed"):
+    """The worker could not load its checkpoint, and leaves."""
+
+    message: str
+
+
+_Event = Ready | LoadFailed | Progress | Finished | Failed
+
+
+class LocalEngine:
+    """One worker process behind a bounded queue.
+
+    Args:
+        model: What the checkpoint can do.
+        config: How the worker is started.
+        queue_limit: Jobs queued or running at once.
+    """
+
+    def __init__(self, model: ModelInfo, config: WorkerConfig, queue_limit: int) -> None:
+        self.model = model
+        self.is_ready = False
+        self.load_failure: str | None = None
+        self._config = config
+        self._admission = Admission(queue_limit)
+        self._jobs: dict[str, _Job] = {}
+        self._worker: _Worker | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+
+    @property
+    def num_jobs(self) -> int:
+        return self._admission.num_held
+
+    @property
+    def worker_pid(self) -> int | None:
+        """The worker's process, while there is one."""
+        return self._worker.pid if self._worker else None
+
+    async def start(self) -> None:
+        self._supervisor = asyncio.create_task(self._supervise())
+
+    async def close(self) -> None:
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._supervisor
+        self._fail_all("the server is shutting down")
+
+    def acquire(self) -> Permit:
+        return self._admission.acquire(is_ready=self.is_ready)
+
+    def submit(self, job: GenerateJob, permit: Permit) -> AsyncIterator[JobEvent]:
+        record = _Job(permit)
+        self._jobs[job.job_id] = record
+        if self._worker is None or not self._worker.send(job):
+            self._deliver(_engine_failed(job.job_id, "the model's process is not there"))
+        return record.read()
+
+    def cancel(self, job_id: str) -> None:
+        if job_id in self._jobs and self._worker is not None:
+            self._worker.send(CancelJob(job_id))
+
+    async def _supervise(self) -> None:
+        """Keep one worker alive until cancelled."""
+        num_failures = 0
+        while True:
+            worker = _Worker(self._config)
+            self._worker = worker
+            try:
+                async for event in worker.events():
+                    num_failures = 0 if isinstance(event, Ready) else num_failures
+                    self._take(event)
+            finally:
+                self.is_ready = False
+                self._worker = None
+                await worker.stop()
+            _log.error("worker_died", exit_status=worker.exit_status)
+            self._fail_all("the model's process ended")
+            await asyncio.sleep(_RESTART_DELAYS_S[min(num_failures, len(_RESTART_DELAYS_S) - 1)])
+            num_failures += 1
+
+    def _take(self, event: _Event) -> None:
+        match event:
+            case Ready():
+                self.is_ready, self.load_failure = True, None
+            case LoadFailed(message):
+                self.load_failure = message
+                _log.error("model_not_loaded", reason=message)
+            case _:
+                self._deliver(event)
+
+    def _deliver(self, event: JobEvent) -> None:
+        if job := self._jobs.get(event.job_id):
+            job.events.put_nowait(event)
+            if not isinstance(event, Progress):
+                del self._jobs[event.job_id]
+                job.permit.release()
+
+    def _fail_all(self, reason: str) -> None:
+        for job_id in list(self._jobs):
+            self._deliver(_engine_failed(job_id, reason))
+
+
+class _Job:
+    """A job that is with the worker: its place in the queue, and its events so far."""
+
+    def __init__(self, permit: Permit) -> None:
+        self.permit = permit
+        self.events: asyncio.Queue[JobEvent] = asyncio.Queue()
+
+    async def read(self) -> AsyncIterator[JobEvent]:
+        """The events, up to and with the last."""
+        event: JobEvent | None = None
+        while event is None or isinstance(event, Progress):
+            event = await self.events.get()
+            yield event
+
+
+def _engine_failed(job_id: str, reason: str) -> Failed:
+    return Failed(
+        job_id=job_id, code=EngineFailedError.code, message=f"{reason}; the job was not billed"
+    )
+
+
+class _Worker:
+    """One worker process and its pipe."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self._pipe, theirs = Pipe()
+        self._loop = asyncio.get_running_loop()
+        self._events: asyncio.Queue[_Event | None] = asyncio.Queue()
+        self._process = _spawn(theirs)
+        theirs.close()
+        self._pipe.send_bytes(msgspec.msgpack.encode(config))
+        threading.Thread(target=self._read, daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def exit_status(self) -> int | None:
+        return self._process.returncode
+
+    def send(self, command: Command) -> bool:
+        """Hand a command over; False if the worker is gone."""
+        try:
+            self._pipe.send_bytes(msgspec.msgpack.encode(command))
+        except OSError:
+            return False
+        return True
+
+    async def events(self) -> AsyncIterator[_Event]:
+        """Everything that the worker says, until it is gone."""
+        while (event := await self._events.get()) is not None:
+            yield event
+
+    async def stop(self) -> None:
+        """Kill the process if it still lives, and wait for its end.
+
+        A worker has nothing to save, and in the middle of a step it would not listen.
+        """
+        self._process.kill()
+        await asyncio.to_thread(self._process.wait, _CLOSE_TIMEOUT_S)
+
+    def _read(self) -> None:
+        decoder = msgspec.msgpack.Decoder(_Event)
+        with suppress(EOFError, OSError):
+            while True:
+                self._post(decoder.decode(self._pipe.recv_bytes()))
+        self._post(None)
+
+    def _post(self, event: _Event | None) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            self._loop.call_soon_threadsafe(self._events.put_nowait, event)
+
+
+def _spawn(pipe: Connection) -> "subprocess.Popen[bytes]":
+    """Start a worker that inherits its end of the pipe, and no other file of this process."""
+    return subprocess.Popen(  # noqa: S603 nothing of the command comes from outside
+        [sys.executable, "-m", "photogram.engine.worker", str(pipe.fileno())],
+        pass_fds=[pipe.fileno()],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,  # a command's own output is for its user
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
+    )

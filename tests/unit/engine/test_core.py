@@ -1,0 +1,134 @@
+"""The engine's promises, with a runner that only remembers what it was asked to do."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from photogram.core.messages import CANCELLED, CancelJob, Failed, Finished, Progress
+from tests.unit.engine.recording import RecordedCore, job
+
+
+def test_job_runs_exactly_its_steps_and_reports_each() -> None:
+    recorded = RecordedCore()
+    recorded.core.handle(job("a", num_steps=3))
+    recorded.run()
+    assert recorded.runner.batches == [["a"], ["a"], ["a"]]
+    progress = [event.step for event in recorded.events if isinstance(event, Progress)]
+    assert progress == [1, 2, 3]
+    assert isinstance(recorded.events[-1], Finished)
+
+
+def test_requests_join_and_leave_between_steps() -> None:
+    recorded = RecordedCore()
+    recorded.core.handle(job("long", num_steps=5))
+    recorded.core.step()
+    recorded.core.handle(job("short", num_steps=2))
+    recorded.run()
+    assert recorded.runner.batches == [
+        ["long"],
+        ["long", "short"],
+        ["long", "short"],
+        ["long"],
+        ["long"],
+    ]
+
+
+def test_samples_of_one_job_come_back_in_the_order_of_their_seeds() -> None:
+    recorded = RecordedCore(batch_tokens=10)  # one sample at a time
+    recorded.core.handle(job("a", seeds=(7, 8, 9)))
+    recorded.run()
+    finished = recorded.last_events()["a"]
+    assert isinstance(finished, Finished)
+    assert [image.seed for image in finished.images] == [7, 8, 9]
+
+
+def test_token_budget_bounds_a_batch_and_nobody_waits_for_a_whole_run() -> None:
+    recorded = RecordedCore(batch_tokens=20)
+    for name in ("a", "b", "c"):
+        recorded.core.handle(job(name, num_steps=2))
+    recorded.run()
+    assert max(len(batch) for batch in recorded.runner.batches) == 2
+    assert recorded.runner.batches[1][0] == "c"  # before a and b are done
+
+
+def test_a_sample_larger_than_the_budget_still_runs() -> None:
+    recorded = RecordedCore(batch_tokens=1)
+    recorded.core.handle(job("a"))
+    recorded.run()
+    assert isinstance(recorded.last_events()["a"], Finished)
+
+
+@pytest.mark.parametrize("stage", ["begin", "step", "decode", "encode"])
+def test_one_failing_request_fails_alone(stage: str) -> None:
+    recorded = RecordedCore()
+    recorded.core.handle(job("good", num_steps=3))
+    recorded.core.handle(job("bad", num_steps=3, prompt=f"fails at {stage}", seeds=(1, 2)))
+    recorded.core.handle(job("fine", num_steps=3))
+    recorded.run()
+    last = recorded.last_events()
+    assert isinstance(last["good"], Finished)
+    assert isinstance(last["fine"], Finished)
+    bad = last["bad"]
+    assert isinstance(bad, Failed)
+    assert bad.code == "inference_failed"
+    assert stage not in bad.message  # the inside stays inside
+
+
+def test_no_step_is_run_twice_when_a_batch_is_retried_alone() -> None:
+    recorded = RecordedCore()
+    recorded.core.handle(job("good", num_steps=4))
+    recorded.core.handle(job("bad", num_steps=4, prompt="fails at step"))
+    recorded.run()
+    assert recorded.runner.batches == [["good"]] * 4
+
+
+def test_cancelled_job_is_gone_at_the_next_step() -> None:
+    recorded = RecordedCore()
+    recorded.core.handle(job("a", num_steps=50))
+    recorded.core.handle(job("b", num_steps=2))
+    recorded.core.step()
+    recorded.core.handle(CancelJob("a"))
+    recorded.run()
+    assert recorded.runner.batches == [["a", "b"], ["b"]]
+    cancelled = recorded.last_events()["a"]
+    assert isinstance(cancelled, Failed)
+    assert cancelled.code == CANCELLED
+
+
+def test_cancelling_an_unknown_or_finished_job_does_nothing() -> None:
+    recorded = RecordedCore()
+    recorded.core.handle(CancelJob("never"))
+    recorded.core.handle(job("a"))
+    recorded.run()
+    recorded.core.handle(CancelJob("a"))
+    assert isinstance(recorded.last_events()["a"], Finished)
+
+
+@given(
+    jobs=st.lists(st.tuples(st.integers(1, 6), st.integers(1, 4), st.integers(0, 8)), max_size=12),
+    batch_tokens=st.integers(1, 60),
+    cancel_at=st.dictionaries(st.integers(0, 30), st.integers(0, 11), max_size=4),
+)
+def test_every_job_ends_once_and_runs_its_steps(
+    jobs: list[tuple[int, int, int]], batch_tokens: int, cancel_at: dict[int, int]
+) -> None:
+    recorded = RecordedCore(batch_tokens=batch_tokens)
+    arrivals = sorted((at, str(i), steps, n) for i, (steps, n, at) in enumerate(jobs))
+    for step in range(2000):
+        while arrivals and arrivals[0][0] <= step:
+            _, name, num_steps, num_samples = arrivals.pop(0)
+            recorded.core.handle(job(name, num_steps=num_steps, seeds=tuple(range(num_samples))))
+        if step in cancel_at:
+            recorded.core.handle(CancelJob(str(cancel_at[step])))
+        if not arrivals and not recorded.core.has_work:
+            break
+        recorded.core.step()
+    ends = [event for event in recorded.events if not isinstance(event, Progress)]
+    assert sorted(event.job_id for event in ends) == sorted(str(i) for i in range(len(jobs)))
+    steps_run = [name for batch in recorded.runner.batches for name in batch]
+    for event in ends:
+        num_steps, num_samples, _ = jobs[int(event.job_id)]
+        if isinstance(event, Finished):
+            assert steps_run.count(event.job_id) == num_steps * num_samples
+        else:
+            assert steps_run.count(event.job_id) <= num_steps * num_samples
