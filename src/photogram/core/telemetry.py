@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-_TOKEN = re.compile(r"(phg_[a-z]+_[A-Za-z0-9]{8})[A-Za-z0-9]+")
+_TOKEN = re.compile(r"(phg_[a-z]+_[A-Za-z0-9]{8})_[A-Za-z0-9]+")
 
 
 def configure_logging(level: str) -> None:

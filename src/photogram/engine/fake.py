@@ -134,7 +134,7 @@ def _finish(job: GenerateJob) -> Finished:
 
 def _flat_image(job: GenerateJob, seed: int) -> EncodedImage:
     colour = np.array([seed % 251, seed % 241, seed % 239], dtype=np.uint8)
-    pixels = np.broadcast_to(colour, (job.height, job.width, 3))
+    pixels = np.ascontiguousarray(np.broadcast_to(colour, (job.height, job.width, 3)))
     metadata = ImageMetadata(
         model=FAKE_MODEL.slug,
         seed=seed,
@@ -148,7 +148,5 @@ def _flat_image(job: GenerateJob, seed: int) -> EncodedImage:
         width=job.width,
         height=job.height,
         content_type=CONTENT_TYPES[job.image_format],
-        data=encode(
-            np.ascontiguousarray(pixels), job.image_format, job.quality, metadata=metadata
-        ),
+        data=encode(pixels, job.image_format, job.quality, metadata=metadata),
     )

@@ -34,7 +34,10 @@ _NUM_ENCODERS = 2
 
 def main() -> None:
     """Load the model, say so, and run jobs until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the group; the parent decides
+    # These reach the whole group, and a server that drains still needs its worker: the parent
+    # decides, and closes the pipe.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     pipe = Connection(int(sys.argv[1]))
     config = msgspec.msgpack.decode(pipe.recv_bytes(), type=WorkerConfig)
     configure_logging(config.log_level)

@@ -1,0 +1,87 @@
+"""``photogram doctor``: what this machine has, and whether it can serve."""
+
+import os
+import platform
+import shutil
+from collections.abc import Callable
+
+import typer
+
+from photogram.cli.options import DataOption, ModelOption
+from photogram.core.errors import ConfigurationError, PhotogramError, StorageError
+from photogram.core.settings import Settings, load_settings
+
+
+def doctor(*, data: DataOption = None, model: ModelOption = None) -> None:
+    """Check torch, SQLite, the data folder, the disk and the model; exit 1 if one fails."""
+    settings = load_settings(data=data, model=model)
+    checks: dict[str, Callable[[Settings], str]] = {
+        "Python": _python,
+        "torch": _torch,
+        "SQLite": _sqlite,
+        "data": _data,
+        "disk": _disk,
+        "model": _model,
+    }
+    has_failed = False
+    for name, check in checks.items():
+        try:
+            print(f"ok    {name:<7} {check(settings)}")
+        except PhotogramError as error:
+            has_failed = True
+            print(f"FAIL  {name:<7} {error.message}")
+    if has_failed:
+        raise typer.Exit(1)
+
+
+def _python(_settings: Settings) -> str:
+    return f"{platform.python_version()} on {platform.machine()}, {os.cpu_count()} cores"
+
+
+def _torch(settings: Settings) -> str:
+    import torch
+
+    from photogram.pipeline.device import choose_device, choose_dtype
+
+    try:
+        device = choose_device(settings.device)
+    except PhotogramError as error:
+        raise ConfigurationError(f"{torch.__version__}: {error.message}") from None
+    dtype = str(choose_dtype(device)).removeprefix("torch.")
+    return f"{torch.__version__}, {dtype} on {device}, {torch.get_num_threads()} threads"
+
+
+def _sqlite(_settings: Settings) -> str:
+    from pysqlite3 import dbapi2
+
+    from photogram.storage.database import loses_wal_writes
+
+    if loses_wal_writes(dbapi2.sqlite_version_info):
+        return f"{dbapi2.sqlite_version}, used in a slower mode: it may lose writes in WAL mode"
+    return f"{dbapi2.sqlite_version}, in WAL mode with full synchronisation"
+
+
+def _data(settings: Settings) -> str:
+    from photogram.bootstrap import open_store
+
+    with open_store(settings.data) as store:
+        report = store.ledger.check()
+    if not report.is_ok:
+        raise StorageError(f"{settings.data}: the ledger does not hold: {report.violations[0]}")
+    return f"{settings.data}, {report.num_accounts} accounts, the ledger holds"
+
+
+def _disk(settings: Settings) -> str:
+    free_mib = shutil.disk_usage(settings.data).free // 2**20
+    if free_mib < settings.disk_floor_mib:
+        raise StorageError(f"{free_mib} MiB free, less than {settings.disk_floor_mib} MiB")
+    return f"{free_mib} MiB free"
+
+
+def _model(settings: Settings) -> str:
+    from photogram.bootstrap import model_folder
+    from photogram.weights.locate import inspect
+
+    checkpoint = inspect(model_folder(settings))
+    size_mib = sum(part.size_bytes for part in checkpoint.components) / 2**20
+    return f"{checkpoint.model.name}, {size_mib:.0f} MiB, in {checkpoint.folder}"

@@ -1,0 +1,136 @@
+"""``photogram generate``: paint a picture in this process, without a server."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from photogram.cli.options import DeviceOption, ModelOption
+from photogram.core.errors import InvalidRequestError
+from photogram.core.ids import random_seed
+from photogram.core.messages import ImageFormat
+from photogram.core.settings import load_settings
+
+if TYPE_CHECKING:
+    from photogram.pipeline.flux import Pipeline
+
+_FORMATS: dict[str, ImageFormat] = {
+    ".webp": "webp",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".png": "png",
+}
+
+
+def generate(
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What the picture shows.")],
+    *,
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="FILE", help="A .webp, .jpg or .png file."),
+    ],
+    steps: Annotated[int, typer.Option(min=1, max=50, help="Denoising steps.")] = 25,
+    guidance: Annotated[float, typer.Option(min=0, max=10, help="Pull towards the prompt.")] = 3.5,
+    seed: Annotated[int, typer.Option(min=-1, max=2**53 - 1, help="-1: any.")] = 46588,
+    aspect_ratio: Annotated[str, typer.Option(metavar="RATIO", help="Such as 16:9.")] = "1:1",
+    samples: Annotated[int, typer.Option(min=1, max=4, help="Pictures; seeds count up.")] = 1,
+    quality: Annotated[int, typer.Option(min=0, max=100, help="Of webp and jpg.")] = 80,
+    model: ModelOption = None,
+    device: DeviceOption = None,
+) -> None:
+    """Paint PROMPT into FILE; with several samples, FILE gets -1, -2, ... before its suffix."""
+    from photogram.bootstrap import model_folder
+
+    image_format = _format_of(output)
+    if not prompt.strip():
+        raise InvalidRequestError("PROMPT is empty: say what the picture shows")
+    settings = load_settings(model=model, device=device)
+    console = Console(stderr=True)
+    with console.status("loading the model"):
+        pipeline = _load(model_folder(settings), settings.device)
+    if aspect_ratio not in pipeline.model.aspect_ratios:
+        allowed = ", ".join(pipeline.model.aspect_ratios)
+        raise InvalidRequestError(f"--aspect-ratio {aspect_ratio}: it is one of {allowed}")
+    first_seed = random_seed() if seed == -1 else seed
+    for index in range(samples):
+        path = output if samples == 1 else output.with_stem(f"{output.stem}-{index + 1}")
+        started = time.perf_counter()
+        data = _paint(
+            pipeline,
+            console,
+            prompt,
+            size=pipeline.model.size(aspect_ratio),
+            steps=steps,
+            guidance=guidance,
+            seed=first_seed + index,
+            file=(image_format, quality),
+        )
+        _write(path, data)
+        elapsed = time.perf_counter() - started
+        print(f"{path}: seed {first_seed + index}, {steps} steps, {elapsed:.2f} s")
+
+
+def _load(folder: Path, device: str) -> "Pipeline":
+    from photogram import Pipeline
+
+    return Pipeline.from_pretrained(folder, device=device)
+
+
+def _paint(
+    pipeline: "Pipeline",
+    console: Console,
+    prompt: str,
+    *,
+    size: tuple[int, int],
+    steps: int,
+    guidance: float,
+    seed: int,
+    file: tuple[ImageFormat, int],
+) -> bytes:
+    """One picture as the bytes of a file, with a bar that moves at each step."""
+    import numpy as np
+
+    from photogram.imaging.encode import encode
+    from photogram.imaging.metadata import ImageMetadata
+
+    width, height = size
+    columns = (TextColumn("painting"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("steps", total=steps)
+        image = pipeline.generate(
+            prompt,
+            steps=steps,
+            guidance=guidance,
+            seed=seed,
+            width=width,
+            height=height,
+            on_step=lambda _step: progress.advance(task),
+        )
+    metadata = ImageMetadata(
+        model=pipeline.model.slug,
+        seed=seed,
+        steps=steps,
+        guidance=guidance,
+        width=width,
+        height=height,
+    )
+    return encode(np.asarray(image), *file, metadata=metadata)
+
+
+def _format_of(output: Path) -> ImageFormat:
+    try:
+        return _FORMATS[output.suffix.lower()]
+    except KeyError:
+        raise InvalidRequestError(
+            f"FILE {output} must end in one of {', '.join(_FORMATS)}"
+        ) from None
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise InvalidRequestError(f"cannot write {path}: {error.strerror}") from None

@@ -1,0 +1,165 @@
+"""The worker process, with a tiny real checkpoint: jobs, cancellation, deaths, and what it owns."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from photogram.core.errors import EngineOverloadedError
+from photogram.core.messages import CANCELLED, Failed, Finished, JobEvent, Progress
+from photogram.engine.local import LocalEngine, WorkerConfig
+from photogram.weights.locate import inspect
+from tests.acceptance.server import is_alive
+from tests.tiny import write_checkpoint
+from tests.unit.engine.recording import job
+
+READY_TIMEOUT_S = 60
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("tiny") / "tiny")
+
+
+def make_engine(checkpoint: Path, load_from: Path | None = None) -> LocalEngine:
+    config = WorkerConfig(
+        model=str(load_from or checkpoint),
+        device="cpu",
+        dtype="auto",
+        threads=1,
+        batch_tokens=0,
+        log_level="error",
+    )
+    return LocalEngine(inspect(checkpoint).model, config, queue_limit=8)
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def engine(checkpoint: Path) -> AsyncIterator[LocalEngine]:
+    engine = make_engine(checkpoint)
+    await engine.start()
+    await until_ready(engine)
+    yield engine
+    await engine.close()
+
+
+async def until_ready(engine: LocalEngine) -> None:
+    async with asyncio.timeout(READY_TIMEOUT_S):
+        while not engine.is_ready:
+            await asyncio.sleep(0.02)
+
+
+async def run(engine: LocalEngine, name: str, **fields: object) -> list[JobEvent]:
+    return [event async for event in engine.submit(job(name, **fields), engine.acquire())]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_job_comes_back_as_files_after_its_progress(engine: LocalEngine) -> None:
+    *progress, finished = await run(engine, "a", num_steps=3, seeds=(5, 6), image_format="png")
+    assert isinstance(finished, Finished)
+    assert [event.step for event in progress if isinstance(event, Progress)] == [1, 2, 3]
+    assert [image.seed for image in finished.images] == [5, 6]
+    assert all(image.data.startswith(b"\x89PNG") for image in finished.images)
+    assert engine.num_jobs == 0
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_picture_is_the_same_bytes_alone_and_among_others(engine: LocalEngine) -> None:
+    *_, alone = await run(engine, "alone", prompt="a cat", num_steps=6, seeds=(9,))
+    runs = [run(engine, f"m{i}", num_steps=3 + i, seeds=(i,), guidance=float(i)) for i in range(4)]
+    together = await asyncio.gather(
+        run(engine, "among", prompt="a cat", num_steps=6, seeds=(9,)), *runs
+    )
+    assert isinstance(alone, Finished)
+    assert isinstance(together[0][-1], Finished)
+    assert alone.images[0].data == together[0][-1].images[0].data
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_cancel_takes_effect_within_one_step(engine: LocalEngine) -> None:
+    events = engine.submit(job("c", num_steps=50), engine.acquire())
+    first = await anext(events)
+    assert isinstance(first, Progress)
+    engine.cancel("c")
+    rest = [event async for event in events]
+    assert isinstance(rest[-1], Failed)
+    assert rest[-1].code == CANCELLED
+    assert engine.num_jobs == 0
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_full_queue_refuses_before_anything_is_done(engine: LocalEngine) -> None:
+    permits = [engine.acquire() for _ in range(8)]
+    with pytest.raises(EngineOverloadedError) as refused:
+        engine.acquire()
+    assert refused.value.error_code == "queue_full"
+    assert refused.value.retry_after_s
+    for permit in permits:
+        permit.release()
+    assert engine.num_jobs == 0
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_job_of_a_size_that_cannot_be_painted_fails_alone(engine: LocalEngine) -> None:
+    good, bad = await asyncio.gather(
+        run(engine, "good", num_steps=4), run(engine, "bad", num_steps=4, width=63)
+    )
+    assert isinstance(good[-1], Finished)
+    assert isinstance(bad[-1], Failed)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_killed_worker_fails_its_jobs_and_is_replaced(engine: LocalEngine) -> None:
+    events = engine.submit(job("k", num_steps=50), engine.acquire())
+    await anext(events)
+    pid = engine.worker_pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    *_, last = [event async for event in events]
+    assert isinstance(last, Failed)
+    assert last.code == "inference_failed"
+    assert engine.num_jobs == 0
+    with pytest.raises(EngineOverloadedError) as refused:
+        engine.acquire()
+    assert refused.value.error_code == "model_loading"
+    await until_ready(engine)
+    assert engine.worker_pid != pid
+    assert isinstance((await run(engine, "after"))[-1], Finished)
+
+
+async def test_closing_ends_the_worker_and_its_jobs(checkpoint: Path) -> None:
+    engine = make_engine(checkpoint)
+    await engine.start()
+    await until_ready(engine)
+    pid = engine.worker_pid
+    assert pid is not None
+    events = engine.submit(job("x", num_steps=50), engine.acquire())
+    await anext(events)
+    await engine.close()
+    *_, last = [event async for event in events]
+    assert isinstance(last, Failed)
+    assert not is_alive(pid)
+
+
+async def test_checkpoint_that_cannot_be_loaded_is_told(checkpoint: Path, tmp_path: Path) -> None:
+    engine = make_engine(checkpoint, load_from=tmp_path / "none")
+    await engine.start()
+    async with asyncio.timeout(READY_TIMEOUT_S):
+        while engine.load_failure is None:
+            await asyncio.sleep(0.02)
+    assert "none" in engine.load_failure
+    assert not engine.is_ready
+    await engine.close()
+
+
+def test_engine_of_the_api_process_imports_no_torch() -> None:
+    code = (
+        "import sys, photogram.bootstrap, photogram.api.app, photogram.engine.local;"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'diffusers')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
