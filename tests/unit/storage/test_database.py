@@ -1,0 +1,227 @@
+import asyncio
+import sqlite3
+import stat
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from pysqlite3 import dbapi2
+from sqlalchemy import Connection
+
+from photogram.core.errors import ConflictError, StorageError
+from photogram.ledger.service import LedgerService
+from photogram.storage.database import Database, loses_wal_writes
+from tests.unit.storage.stocked import Stock, execute, open_stock
+
+# "Another process" is a second connection of the same library here: within one process, another
+# SQLite library would not see the locks on a file. True processes are in tests/integration.
+
+
+def _pragma(connection: Connection, name: str) -> object:
+    return connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+
+
+def _num_keys(connection: Connection) -> int:
+    return connection.exec_driver_sql("SELECT COUNT(*) FROM api_key").scalar_one()
+
+
+@pytest.mark.parametrize(
+    ("version", "affected"),
+    [
+        ((3, 6, 23), False),
+        ((3, 7, 0), True),
+        ((3, 40, 1), True),
+        ((3, 44, 5), True),
+        ((3, 44, 6), False),
+        ((3, 45, 0), True),
+        ((3, 50, 6), True),
+        ((3, 50, 7), False),
+        ((3, 51, 0), True),
+        ((3, 51, 2), True),
+        ((3, 51, 3), False),
+        ((3, 53, 4), False),
+        ((4, 0, 0), False),
+    ],
+)
+def test_versions_that_lose_wal_writes_are_known(version: tuple[int, ...], affected: bool) -> None:
+    assert loses_wal_writes(version) is affected
+
+
+def test_a_sound_library_is_used_in_wal_and_with_full_syncs(stock: Stock) -> None:
+    read = {
+        name: stock.database.transact(_pragma, name, readonly=True)
+        for name in ("journal_mode", "synchronous", "foreign_keys", "user_version")
+    }
+    assert read == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "user_version": 1}
+
+
+def test_an_affected_library_is_used_without_wal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Affected:
+        """The library of the interpreter, which says that it is an affected one."""
+
+        sqlite_version_info = (3, 40, 1)
+        sqlite_version = "3.40.1"
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(sqlite3, name)
+
+    database = Database.open(tmp_path / "test.sqlite3", driver=Affected())  # type: ignore[arg-type]
+    assert database.transact(_pragma, "journal_mode") == "delete"
+    assert database.transact(_pragma, "synchronous") == 3
+    database.close()
+    assert "may lose writes" in capsys.readouterr().out
+
+
+def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "test.sqlite3"
+    database = Database.open(path)
+    files = list(tmp_path.glob("test.sqlite3*"))
+    assert path in files
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    database.close()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_committed_is_there_after_reopening(tmp_path: Path) -> None:
+    with open_stock(tmp_path / "test.sqlite3", amount_micro=5) as stock:
+        account_id = stock.customer.account_id
+    database = Database.open(tmp_path / "test.sqlite3")
+    assert LedgerService(database).balance(account_id) == 5
+    database.close()
+
+
+def test_an_error_of_the_work_undoes_it_and_comes_out_as_it_is(stock: Stock) -> None:
+    def write_and_fail(connection: Connection) -> None:
+        execute(connection, "UPDATE api_key SET revoked_at = '2026-01-01'")
+        raise ConflictError("no")
+
+    with pytest.raises(ConflictError, match="no"):
+        stock.database.transact(write_and_fail)
+    assert stock.accounts.list_keys()[0].revoked_at is None
+
+
+async def test_a_cancelled_caller_does_not_tear_a_transaction(stock: Stock) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work(connection: Connection) -> None:
+        execute(connection, "UPDATE account SET name = 'half' WHERE kind = 'customer'")
+        begun.set()
+        go_on.wait(10)
+        execute(connection, "UPDATE account SET name = 'whole' WHERE kind = 'customer'")
+
+    task = asyncio.create_task(stock.database.run(work))
+    await asyncio.to_thread(begun.wait, 10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    go_on.set()
+    assert await stock.database.run(_num_keys, readonly=True) == 1
+    assert await asyncio.to_thread(stock.accounts.account_id, "whole")
+
+
+async def test_a_cancelled_caller_does_not_undo_what_still_waits_its_turn(stock: Stock) -> None:
+    go_on = threading.Event()
+    first = asyncio.create_task(stock.database.run(lambda _connection: go_on.wait(10)))
+    rename = "UPDATE account SET name = 'renamed' WHERE kind = 'customer'"
+    second = asyncio.create_task(stock.database.run(execute, rename))
+    await asyncio.sleep(0)
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    await asyncio.sleep(0)
+    go_on.set()
+    await first
+    assert await asyncio.to_thread(stock.accounts.account_id, "renamed")
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "test.sqlite3"
+    with dbapi2.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 2")
+    connection.close()
+    with pytest.raises(StorageError, match=r"made by a newer Photogram \(schema 2"):
+        Database.open(path)
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "test.sqlite3"
+    path.write_bytes(b"not at all a database" * 100)
+    with pytest.raises(StorageError, match="is no database, or is damaged"):
+        Database.open(path)
+
+
+def test_a_path_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="cannot be opened"):
+        Database.open(tmp_path)
+    with pytest.raises(StorageError, match=f"{tmp_path}/none/test.sqlite3 cannot be made"):
+        Database.open(tmp_path / "none" / "test.sqlite3")
+
+
+def test_an_error_that_no_one_expected_is_no_drivers_error(stock: Stock) -> None:
+    with pytest.raises(StorageError, match="the log says why") as refused:
+        stock.database.transact(execute, "SELECT * FROM nothing")
+    assert refused.value.retry_after_s is not None
+
+
+async def test_ping_writes(stock: Stock) -> None:
+    await stock.database.ping()
+
+
+async def test_all_who_wait_for_a_locked_database_are_answered_after_one_timeout(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "test.sqlite3"
+    database = Database.open(path, busy_timeout_s=0.3)
+    other = dbapi2.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    begin = time.perf_counter()
+    answers = await asyncio.gather(*(database.ping() for _ in range(10)), return_exceptions=True)
+    assert time.perf_counter() - begin < 1.0
+    assert {type(answer) for answer in answers} == {StorageError}
+    assert all("busy" in str(answer) for answer in answers)
+    # Who only reads does not wait for a writer.
+    assert await database.run(_num_keys, readonly=True) == 0
+    other.execute("ROLLBACK")
+    other.close()
+    await database.ping()
+    database.close()
+
+
+def test_a_short_lock_only_takes_time(stock: Stock, tmp_path: Path) -> None:
+    other = dbapi2.connect(tmp_path / "test.sqlite3", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    timer = threading.Timer(0.3, other.execute, ["COMMIT"])
+    timer.start()
+    stock.grant(1)
+    timer.join()
+    other.close()
+
+
+def test_a_mode_that_another_process_keeps_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "test.sqlite3"
+    Database.open(path).close()
+    other = dbapi2.connect(path, isolation_level=None)
+    other.execute("PRAGMA journal_mode = DELETE")
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StorageError, match="busy"):
+        Database.open(path, busy_timeout_s=0.1)
+    other.execute("ROLLBACK")
+    other.close()
+    Database.open(path, busy_timeout_s=0.1).close()
+
+
+def test_a_disk_that_cannot_hold_the_mode_is_refused(tmp_path: Path) -> None:
+    class NetworkDisk:
+        """SQLite on a disk without shared memory, as over a network."""
+
+        def connect(self, path: str, **options: object) -> object:
+            return dbapi2.connect(f"file:{path}?vfs=unix-dotfile", uri=True, **options)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(dbapi2, name)
+
+    with pytest.raises(StorageError, match="cannot hold a database in wal mode"):
+        Database.open(tmp_path / "test.sqlite3", driver=NetworkDisk())  # type: ignore[arg-type]

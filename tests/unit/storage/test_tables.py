@@ -1,0 +1,128 @@
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from sqlalchemy import Connection, insert, select, update
+
+from photogram.core.errors import StorageError
+from photogram.generation.states import TRANSITIONS, JobState
+from photogram.storage import tables
+from tests.unit.storage.stocked import Stock, execute
+
+AN_INSTANT = datetime(2026, 3, 1, 12, 30, 0, 250_000, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE transfer SET amount_micro = 1",
+        "DELETE FROM transfer",
+        "UPDATE account SET credits_posted = 0, debits_posted = 0 WHERE kind = 'customer'",
+        "UPDATE account SET debits_posted = -1 WHERE id = 'revenue'",
+        "UPDATE account SET credits_posted = 9223372036854775807 + 1 WHERE id = 'revenue'",
+        "UPDATE account SET name = 'money' WHERE id = 'revenue'",
+        "UPDATE account SET kind = 'rich' WHERE kind = 'customer'",
+        "DELETE FROM account WHERE kind = 'customer'",
+        "UPDATE job SET state = 'paused'",
+        "UPDATE job SET account_id = 'nobody'",
+    ],
+)
+def test_the_database_refuses_what_must_never_be(stock: Stock, statement: str) -> None:
+    stock.admit(1_000_000)
+    before = stock.balance()
+    with pytest.raises(StorageError) as refused:
+        stock.database.transact(execute, statement)
+    assert refused.value.error_code == "storage_integrity"
+    assert stock.balance() == before
+    assert stock.ledger.check().is_ok
+
+
+@pytest.mark.parametrize(
+    ("phase", "pending_id", "amount_micro"),
+    [
+        ("post", "hold", 101),
+        ("void", "hold", 99),
+        ("post", "nothing", 1),
+        ("post", None, 1),
+        ("pending", "hold", 1),
+        ("single", None, 0),
+        ("pending", None, -1),
+        ("gift", None, 1),
+    ],
+)
+def test_a_transfer_that_fits_no_hold_is_refused(
+    stock: Stock, phase: str, pending_id: str | None, amount_micro: int
+) -> None:
+    job_id = stock.admit(100)
+
+    def add(connection: Connection) -> None:
+        hold_id = connection.execute(
+            select(tables.job.c.hold_id).where(tables.job.c.id == job_id)
+        ).scalar_one()
+        connection.execute(
+            insert(tables.transfer).values(
+                id="new",
+                debit_account_id=stock.customer.account_id,
+                credit_account_id="revenue",
+                amount_micro=amount_micro,
+                phase=phase,
+                pending_id=hold_id if pending_id == "hold" else pending_id,
+                idem_ref="new",
+                actor="test",
+                created_at=AN_INSTANT,
+            )
+        )
+
+    with pytest.raises(StorageError):
+        stock.database.transact(add)
+
+
+def _set_state(connection: Connection, state: str) -> None:
+    connection.execute(update(tables.job).values(state=state))
+
+
+@pytest.mark.parametrize("after", JobState)
+@pytest.mark.parametrize("before", JobState)
+def test_the_database_allows_just_the_transitions_of_the_code(
+    stock: Stock, before: JobState, after: JobState
+) -> None:
+    job_id = stock.admit(1)
+    path = {"queued": [], "failed": ["failed"], "cancelled": ["cancelled"]}.get(
+        before, ["running", before][: 1 if before == "running" else 2]
+    )
+    for state in path:
+        stock.database.transact(_set_state, state)
+    if after in TRANSITIONS[before]:
+        stock.database.transact(_set_state, after)
+        assert stock.job(job_id)[0] == after
+    else:
+        with pytest.raises(StorageError):
+            stock.database.transact(_set_state, after)
+
+
+def test_a_job_cannot_be_written_as_finished(stock: Stock) -> None:
+    stock.admit(1)
+    with pytest.raises(StorageError):
+        stock.database.transact(
+            execute,
+            "INSERT INTO job SELECT 'new', account_id, key_id, hold_id || 'x', 'succeeded',"
+            " error_code, price_version, num_images, num_steps, guidance, pixel_factor,"
+            " created_at, started_at, finished_at FROM job",
+        )
+
+
+def test_instants_come_back_in_utc_whatever_zone_they_went_in_with(stock: Stock) -> None:
+    def write_and_read(connection: Connection) -> tuple[datetime, str]:
+        elsewhere = AN_INSTANT.astimezone(timezone(timedelta(hours=-7)))
+        connection.execute(
+            insert(tables.account).values(
+                id="new", kind="customer", name="new", created_at=elsewhere
+            )
+        )
+        query = select(tables.account.c.created_at).where(tables.account.c.id == "new")
+        stored = connection.exec_driver_sql("SELECT created_at FROM account WHERE id = 'new'")
+        return connection.execute(query).scalar_one(), stored.scalar_one()
+
+    instant, stored = stock.database.transact(write_and_read)
+    assert instant == AN_INSTANT
+    assert instant.tzinfo is UTC
+    assert stored == "2026-03-01 12:30:00.250000"
