@@ -1,0 +1,57 @@
+"""The words of the ledger: what a transfer is, what a hold is, what a check finds.
+
+Every transfer moves one amount from a debit account to a credit account, so that all sums stay
+zero. A grant is one ``single`` transfer. A request is paid for in two phases: ``pending`` reserves
+(the hold), then either ``post`` settles it, wholly or in part, or ``void`` releases it.
+
+Source: two-phase transfers, https://docs.tigerbeetle.com/develop/two-phase-transfers
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Phase(StrEnum):
+    """What a transfer does to its two accounts."""
+
+    SINGLE = "single"
+    PENDING = "pending"
+    POST = "post"
+    VOID = "void"
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """One row that never changes. Amounts are micro-credits.
+
+    Attributes:
+        pending_id: The hold that this one resolves.
+        idem_ref: The same reference again is the same transfer, never a second one.
+        reason: Why a hold was released.
+        actor: Who moved it: a job's machinery, or a person at the CLI.
+    """
+
+    id: str
+    debit_account_id: str
+    credit_account_id: str
+    amount_micro: int
+    phase: Phase
+    idem_ref: str
+    actor: str
+    pending_id: str | None = None
+    job_id: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerReport:
+    """What `LedgerService.check` found; no violations means that all sums hold."""
+
+    violations: tuple[str, ...]
+    num_accounts: int
+    num_transfers: int
+    num_open_holds: int
+
+    @property
+    def is_ok(self) -> bool:
+        return not self.violations
