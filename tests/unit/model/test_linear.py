@@ -1,0 +1,31 @@
+import pytest
+import torch
+from torch.nn import functional
+
+from photogram.model.linear import linear, linear_gelu
+
+
+@pytest.mark.parametrize("num_threads", [1, 2, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rows_do_not_know_how_many_they_are(dtype: torch.dtype, num_threads: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(num_threads)
+    try:
+        for channels, rows in ((16, 48), (64, 256), (256, 96)):
+            x = torch.randn(70, channels, dtype=dtype)
+            weight, bias = torch.randn(rows, channels, dtype=dtype), torch.randn(rows, dtype=dtype)
+            for layer in (linear, linear_gelu):
+                packed = layer(x, weight, bias)
+                for length in (1, 2, 3, 5, 6, 7, 9, 16, 33):
+                    alone = layer(x[20 : 20 + length], weight, bias)
+                    assert torch.equal(alone, packed[20 : 20 + length])
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_values_are_torchs() -> None:
+    x, weight, bias = torch.randn(9, 32), torch.randn(24, 32), torch.randn(24)
+    product = functional.linear(x, weight, bias)
+    assert torch.allclose(linear(x, weight, bias), product, atol=1e-5)
+    gelu = functional.gelu(product, approximate="tanh")
+    assert torch.allclose(linear_gelu(x, weight, bias), gelu, atol=1e-5)
