@@ -1,0 +1,82 @@
+"""A picture on its way, and how several go one step together.
+
+In: pictures that are being painted, at any step, of any size and guidance. Out: the same, one step
+further. It knows the transformer, and nothing of prompts, pixels or queues.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from photogram.model.attention import Packing
+from photogram.model.transformer import Flux
+from photogram.sampling.solver import euler_step
+
+
+@dataclass(slots=True)
+class Denoising:
+    """One picture between noise and pixels; `step_batch` moves it on.
+
+    Attributes:
+        img: (L, C) float32, the packed latents; float32 because late steps are small.
+        txt: (T, context_in_dim), the text sequence.
+        pe: (T + L, head_dim / 2) complex64, the positions.
+        mods: (num_steps, num_modulations, hidden_size), the modulation of every step.
+        sigmas: num_steps + 1 noise levels, the last one 0.
+        step: Steps done.
+        width: Pixels.
+        height: Pixels.
+        prompt_tokens: T5 tokens of the whole prompt.
+        prompt_truncated: Some of them were cut off.
+    """
+
+    img: Tensor
+    txt: Tensor
+    pe: Tensor
+    mods: Tensor
+    sigmas: tuple[float, ...]
+    width: int
+    height: int
+    prompt_tokens: int
+    prompt_truncated: bool
+    step: int = 0
+
+    @property
+    def num_steps(self) -> int:
+        """Steps from noise to the picture."""
+        return len(self.sigmas) - 1
+
+    @property
+    def is_done(self) -> bool:
+        """All steps are done."""
+        return self.step == self.num_steps
+
+    @property
+    def num_tokens(self) -> int:
+        """Text and image tokens: what a step costs."""
+        return len(self.pe)
+
+
+def step_batch(transformer: Flux, batch: Sequence[Denoising]) -> None:
+    """One Euler step of every picture of the batch, in one pass of the network.
+
+    Args:
+        transformer: The network.
+        batch: At least one picture, none of them done.
+    """
+    packing = Packing(
+        img=tuple(len(item.img) for item in batch), txt=tuple(len(item.txt) for item in batch)
+    )
+    velocities = transformer(
+        img=torch.cat([item.img for item in batch]).to(batch[0].txt.dtype),
+        txt=torch.cat([item.txt for item in batch]),
+        pe=[item.pe for item in batch],
+        mods=[item.mods[item.step] for item in batch],
+        packing=packing,
+    )
+    for item, velocity in zip(batch, velocities.split(packing.img), strict=True):
+        sigma, sigma_next = item.sigmas[item.step : item.step + 2]
+        item.img = euler_step(item.img, velocity, sigma, sigma_next)
+        item.step += 1

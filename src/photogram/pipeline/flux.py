@@ -1,0 +1,207 @@
+"""The pipeline: the only place where the networks meet.
+
+In: a checkpoint folder, then prompts. Out: pictures. `Pipeline.generate` paints one from start to
+end; `start`, `step` and `decode` are its parts, for an engine that paints many at once. It knows no
+queue, job or file format.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from photogram.core.errors import EngineFailedError, ErrorDetail, InvalidRequestError
+from photogram.core.messages import ModelInfo
+from photogram.model.rope import rope
+from photogram.pipeline.batch import Denoising, step_batch
+from photogram.pipeline.conditioning import Conditioner
+from photogram.pipeline.device import choose_device, choose_dtype
+from photogram.sampling import latents
+from photogram.sampling.schedule import make_schedule
+from photogram.weights.load import Networks, load
+from photogram.weights.locate import Checkpoint, inspect
+
+DEFAULT_STEPS = 25
+DEFAULT_GUIDANCE = 3.5
+DEFAULT_SEED = 46588
+
+_SHAPES_KEPT = 64
+
+
+class Pipeline:
+    """A loaded checkpoint that paints.
+
+    Args:
+        checkpoint: What the folder holds.
+        networks: Its networks, loaded.
+        device: Where they run.
+        dtype: Their precision.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, networks: Networks, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.device = device
+        self.dtype = dtype
+        self._networks = networks
+        self._condition = Conditioner(
+            networks, checkpoint.clip_tokens, self.model.max_text_tokens, device
+        )
+        self._positions = lru_cache(maxsize=_SHAPES_KEPT)(self._make_positions)
+
+    @classmethod
+    def from_pretrained(
+        cls, path: Path | str, device: str = "auto", dtype: torch.dtype | None = None
+    ) -> "Pipeline":
+        """Load a checkpoint folder in diffusers' FluxPipeline layout.
+
+        Args:
+            path: The folder.
+            device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+            dtype: Of all networks; None takes bfloat16 where the device computes in it, else
+                float32. float32 paints what diffusers paints in float32.
+
+        Raises:
+            CheckpointError: The folder cannot be served; the message says why.
+            ConfigurationError: There is no such device.
+        """
+        checkpoint = inspect(Path(path))
+        where = choose_device(device)
+        precision = dtype or choose_dtype(where)
+        return cls(checkpoint, load(checkpoint, where, precision), where, precision)
+
+    @property
+    def model(self) -> ModelInfo:
+        """What the checkpoint can do."""
+        return self.checkpoint.model
+
+    def generate(
+        self,
+        prompt: str,
+        steps: int = DEFAULT_STEPS,
+        guidance: float = DEFAULT_GUIDANCE,
+        seed: int = DEFAULT_SEED,
+        width: int | None = None,
+        height: int | None = None,
+        *,
+        on_step: Callable[[int], None] | None = None,
+    ) -> Image.Image:
+        """Paint one picture.
+
+        Args:
+            prompt: What it shows.
+            steps: Euler steps, at least 1.
+            guidance: How closely it follows the prompt; without effect on a model without it.
+            seed: Its noise; the same seed paints the same picture.
+            width: Pixels, a multiple of `model.size_multiple`; the native square's by default.
+            height: Pixels, the same.
+            on_step: Called after every step with the number of steps done.
+
+        Raises:
+            InvalidRequestError: A value out of range.
+            EngineFailedError: The model's numbers overflowed; there is no picture.
+        """
+        native_width, native_height = self.model.size("1:1")
+        denoising = self.start(
+            prompt,
+            width=native_width if width is None else width,
+            height=native_height if height is None else height,
+            num_steps=steps,
+            guidance=guidance,
+            seed=seed,
+        )
+        while not denoising.is_done:
+            self.step([denoising])
+            if on_step is not None:
+                on_step(denoising.step)
+        return Image.fromarray(self.decode(denoising))
+
+    @torch.inference_mode()
+    def start(
+        self, prompt: str, width: int, height: int, num_steps: int, guidance: float, seed: int
+    ) -> Denoising:
+        """A picture as noise, with all that its steps need.
+
+        Raises:
+            InvalidRequestError: A value out of range.
+        """
+        self._check_size(width, height)
+        if num_steps < 1:
+            raise _invalid("steps", f"{num_steps} is less than 1")
+        if not math.isfinite(guidance):
+            raise _invalid("guidance", f"{guidance} is not a finite number")
+        if not 0 <= seed < 2**64:
+            raise _invalid("seed", f"{seed} is not between 0 and 2**64 - 1")
+        params = self.checkpoint.transformer
+        rows, columns = height // self.model.size_multiple, width // self.model.size_multiple
+        conditioning = self._condition(prompt)
+        schedule = make_schedule(self.checkpoint.schedule, num_steps, rows * columns)
+        noise = latents.noise(seed, params.latent_channels, 2 * rows, 2 * columns)
+        strength = torch.tensor([guidance], dtype=torch.float32, device=self.device)
+        return Denoising(
+            img=latents.pack(noise).to(self.device),
+            txt=conditioning.txt,
+            pe=self._positions(rows, columns),
+            mods=self._networks.transformer.modulate(
+                schedule.timesteps.to(self.device),
+                strength if params.guidance_embed else None,
+                conditioning.vec,
+            ),
+            sigmas=tuple(schedule.sigmas.tolist()),
+            width=width,
+            height=height,
+            prompt_tokens=conditioning.num_tokens,
+            prompt_truncated=conditioning.is_truncated,
+        )
+
+    @torch.inference_mode()
+    def step(self, batch: Sequence[Denoising]) -> None:
+        """One denoising step of every picture of the batch, whatever their sizes and steps.
+
+        A picture's numbers are the same, to the last bit on a CPU, whatever is in the batch.
+        """
+        step_batch(self._networks.transformer, batch)
+
+    @torch.inference_mode()
+    def decode(self, denoising: Denoising) -> NDArray[np.uint8]:
+        """The pixels of a picture: (H, W, 3).
+
+        Raises:
+            EngineFailedError: The latents or the pixels are not finite numbers.
+        """
+        autoencoder = self.checkpoint.autoencoder
+        multiple = self.model.size_multiple
+        x = latents.unpack(denoising.img, denoising.height // multiple, denoising.width // multiple)
+        x = x / autoencoder.scaling_factor + autoencoder.shift_factor
+        x = x.to(self.dtype, memory_format=torch.channels_last)
+        image: Tensor = self._networks.vae.decode(x, return_dict=False)[0][0].float()
+        if not image.isfinite().all():
+            raise EngineFailedError("the model's numbers overflowed; there is no picture")
+        pixels = (image / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
+        return pixels.permute(1, 2, 0).contiguous().cpu().numpy()
+
+    def _make_positions(self, rows: int, columns: int) -> Tensor:
+        ids = latents.position_ids(rows, columns, self.model.max_text_tokens)
+        return rope(ids, self.checkpoint.transformer.axes_dim).to(self.device)
+
+    def _check_size(self, width: int, height: int) -> None:
+        multiple = self.model.size_multiple
+        for field, side in (("width", width), ("height", height)):
+            if side < multiple or side % multiple:
+                below = max(side // multiple, 1) * multiple
+                raise _invalid(
+                    field,
+                    f"{side} is not a multiple of {multiple}; the nearest are "
+                    f"{below} and {below + multiple}",
+                )
+
+
+def _invalid(field: str, problem: str) -> InvalidRequestError:
+    return InvalidRequestError(f"{field}: {problem}", details=[ErrorDetail(field, problem)])

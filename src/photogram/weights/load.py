@@ -1,0 +1,145 @@
+"""Loads the networks of a checkpoint, strictly.
+
+In: a `Checkpoint` that was inspected, a device, a precision. Out: the networks, ready to run.
+Every tensor of a file must have its place and every place its tensor. Only local safetensors files
+are read; nothing is fetched and no code of the checkpoint runs.
+"""
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from photogram.core.errors import CheckpointError
+from photogram.model.transformer import Flux
+from photogram.weights.formats import read_headers
+from photogram.weights.keymap import Entry, entries
+from photogram.weights.locate import Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """Everything that was loaded, on one device in one precision.
+
+    The transformer is ours; the libraries' networks and tokenizers carry no types.
+    """
+
+    transformer: Flux
+    vae: Any
+    text_encoder: Any
+    text_encoder_2: Any
+    tokenizer: Any
+    tokenizer_2: Any
+
+
+def load(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Networks:
+    """Load all networks.
+
+    Args:
+        checkpoint: From `weights.locate.inspect`.
+        device: Where they run.
+        dtype: Of all of them.
+
+    Raises:
+        CheckpointError: A file that does not hold what its configuration asks for.
+    """
+    folder = checkpoint.folder
+    with _quiet():
+        return Networks(
+            transformer=load_transformer(checkpoint, device, dtype),
+            vae=_load_network(diffusers.AutoencoderKL, folder / "vae", torch_dtype=dtype).to(
+                device=device, memory_format=torch.channels_last
+            ),
+            text_encoder=_load_network(
+                transformers.CLIPTextModel, folder / "text_encoder", dtype=dtype
+            ).to(device),
+            text_encoder_2=_load_network(
+                transformers.T5EncoderModel, folder / "text_encoder_2", dtype=dtype
+            ).to(device),
+            tokenizer=_load_tokenizer(folder / "tokenizer", checkpoint.tokenizers[0]),
+            tokenizer_2=_load_tokenizer(folder / "tokenizer_2", checkpoint.tokenizers[1]),
+        )
+
+
+def load_transformer(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Flux:
+    """Our transformer with the checkpoint's weights."""
+    folder = checkpoint.folder / "transformer"
+    headers = read_headers(folder, "diffusion_pytorch_model")
+    state: dict[str, Tensor] = {}
+    try:
+        with contextlib.ExitStack() as stack:
+            files = {
+                file: stack.enter_context(safe_open(file, framework="pt"))
+                for file in {header.file for header in headers.values()}
+            }
+            for entry in entries(checkpoint.transformer):
+                tensors = [files[headers[s.name].file].get_tensor(s.name) for s in entry.sources]
+                state[entry.name] = _assemble(entry, tensors).to(device, dtype)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{folder}: {error}") from None
+    with torch.device("meta"):
+        transformer = Flux(checkpoint.transformer)
+    # assign: the module's own tensors are on the meta device and hold nothing to copy into
+    transformer.load_state_dict(state, strict=True, assign=True)
+    return transformer.eval().requires_grad_(requires_grad=False)
+
+
+def _assemble(entry: Entry, tensors: list[Tensor]) -> Tensor:
+    if entry.swap_halves:
+        tensors = list(reversed(tensors[0].chunk(2)))
+    return torch.cat(tensors).view(entry.shape)
+
+
+def _load_network(kind: Any, folder: Path, **dtype: torch.dtype) -> Any:
+    """One of the libraries' networks, with no tensor missing, left over or of another shape."""
+    try:
+        network, found = kind.from_pretrained(
+            folder, use_safetensors=True, local_files_only=True, output_loading_info=True, **dtype
+        )
+    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(f"{folder} cannot be loaded: {reason}") from None
+    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if found[problem]:
+            name = sorted(map(str, found[problem]))[0]
+            raise CheckpointError(f"{folder}: {problem.removesuffix('_keys')} tensor {name}")
+    return network.eval().requires_grad_(False)
+
+
+def _load_tokenizer(folder: Path, class_name: str) -> Any:
+    kind: Any = getattr(transformers, class_name, None)
+    if transformers.PreTrainedTokenizerBase not in getattr(kind, "__mro__", ()):
+        raise CheckpointError(f"{folder}: transformers has no tokenizer {class_name}")
+    try:
+        return kind.from_pretrained(folder, local_files_only=True)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(f"{folder} cannot be loaded: {reason}") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Neither progress bars nor log lines nor warnings of the libraries while they load."""
+    logs = [diffusers.utils.logging, transformers.utils.logging]
+    levels = [log.get_verbosity() for log in logs]
+    bars = [log.is_progress_bar_enabled() for log in logs]
+    try:
+        for log in logs:
+            log.set_verbosity_error()
+            log.disable_progress_bar()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for log, level, bar in zip(logs, levels, bars, strict=True):
+            log.set_verbosity(level)
+            if bar:
+                log.enable_progress_bar()

@@ -1,0 +1,113 @@
+import json
+import shutil
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import FluxTransformer2DModel
+from safetensors.torch import load_file, save_file
+
+from photogram.core.errors import CheckpointError
+from photogram.weights.load import load, load_transformer
+from photogram.weights.locate import inspect
+from tests.tiny import write_checkpoint
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("tiny"), num_layers=2)
+
+
+@pytest.fixture
+def folder(original: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(original, tmp_path / "tiny"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_all_networks_have_the_asked_precision(folder: Path, dtype: torch.dtype) -> None:
+    networks = load(inspect(folder), CPU, dtype)
+    modules = (networks.transformer, networks.vae, networks.text_encoder, networks.text_encoder_2)
+    for module in modules:
+        assert {parameter.dtype for parameter in module.parameters()} == {dtype}
+        assert not any(parameter.requires_grad for parameter in module.parameters())
+        assert not module.training
+
+
+def test_shards_and_one_file_give_the_same_transformer(folder: Path) -> None:
+    whole = load_transformer(inspect(folder), CPU, torch.float32).state_dict()
+    theirs = FluxTransformer2DModel.from_pretrained(folder / "transformer")
+    shutil.rmtree(folder / "transformer")
+    theirs.save_pretrained(folder / "transformer", max_shard_size="100KB")
+    shards = load_transformer(inspect(folder), CPU, torch.float32).state_dict()
+    assert all(torch.equal(whole[name], shards[name]) for name in whole | shards)
+
+
+def test_nothing_is_printed(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    load(inspect(folder), CPU, torch.float32)
+    assert capfd.readouterr() == ("", "")
+
+
+def edit_tensors(
+    file: str, edit: Callable[[dict[str, torch.Tensor]], None]
+) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        tensors = load_file(folder / file)
+        edit(tensors)
+        save_file(tensors, folder / file, metadata={"format": "pt"})
+
+    return damage
+
+
+def write_bad_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer_2/tokenizer.json").write_text("{}")
+
+
+def name_unknown_tokenizer(folder: Path) -> None:
+    path = folder / "model_index.json"
+    index = json.loads(path.read_text()) | {"tokenizer": ["transformers", "AutoModel"]}
+    path.write_text(json.dumps(index))
+
+
+VAE, T5, CLIP = (
+    "vae/diffusion_pytorch_model.safetensors",
+    "text_encoder_2/model.safetensors",
+    "text_encoder/model.safetensors",
+)
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (edit_tensors(VAE, lambda t: t.pop("decoder.conv_in.weight")), "decoder.conv_in.weight"),
+        (edit_tensors(VAE, lambda t: t.update(extra=torch.zeros(1))), "unexpected tensor extra"),
+        (edit_tensors(T5, lambda t: t.pop("shared.weight")), "text_encoder_2.*missing"),
+        (edit_tensors(T5, lambda t: t.update(extra=torch.zeros(1))), "unexpected tensor extra"),
+        (edit_tensors(CLIP, lambda t: t.clear()), "text_encoder.*missing"),
+        (write_bad_tokenizer, "tokenizer_2 cannot be loaded"),
+        (name_unknown_tokenizer, "no tokenizer AutoModel"),
+    ],
+)
+def test_problem_is_named(folder: Path, damage: Callable[[Path], None], sentence: str) -> None:
+    damage(folder)
+    with pytest.raises(CheckpointError, match=sentence):
+        load(inspect(folder), CPU, torch.float32)
+
+
+def test_damage_that_the_headers_hide_is_named(folder: Path) -> None:
+    path = folder / "transformer/diffusion_pytorch_model.safetensors"
+    data = path.read_bytes()
+    length = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8 : 8 + length])
+    first, second = sorted(
+        (name for name in header if header[name].get("shape") == [32]),
+        key=lambda name: header[name]["data_offsets"],
+    )[:2]
+    header[second]["data_offsets"] = header[first]["data_offsets"]  # two tensors, one place
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length :])
+    with pytest.raises(CheckpointError, match="transformer"):
+        load_transformer(inspect(folder), CPU, torch.float32)
