@@ -1,0 +1,142 @@
+"""The shapes of the answers in JSON.
+
+They are pydantic models, so that the OpenAPI document is made of what is really sent.
+"""
+
+from decimal import Decimal
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+def as_credits(amount_micro: int) -> float:
+    """Micro-credits as a JSON number of credits."""
+    return float(Decimal(amount_micro).scaleb(-6))
+
+
+class Problem(BaseModel):
+    """One field that is wrong."""
+
+    field: str
+    message: str
+    min: float | None = None
+    max: float | None = None
+    allowed: list[str] | None = None
+
+
+class ErrorAnswer(BaseModel):
+    """The body of every error."""
+
+    error: str = Field(description="What is wrong, for people; names each field and its limits.")
+    code: str = Field(description="What is wrong, for programs.")
+    request_id: str
+    details: list[Problem]
+
+
+class ImageAnswer(BaseModel):
+    """One picture in JSON."""
+
+    index: int
+    seed: int
+    content_type: str
+    width: int
+    height: int
+    image: str = Field(description="The file in base64.")
+
+
+class Metrics(BaseModel):
+    """What a request cost, in credits and in seconds."""
+
+    cost: float
+    remaining_credits: float
+    inference_time: float
+    queue_time: float
+    total_time: float
+
+
+class ImagesAnswer(BaseModel):
+    """Pictures in JSON; `image` and `seed` are those of the first."""
+
+    request_id: str
+    status: Literal["COMPLETED"]
+    image: str = Field(description="The first file in base64.")
+    images: list[ImageAnswer]
+    seed: int
+    prompt_tokens: int
+    steps_executed: int
+    metrics: Metrics
+
+
+class CreditsAnswer(BaseModel):
+    """What an account can spend."""
+
+    model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True)
+
+    credits: float
+    free_credits: float = Field(alias="free-credits")
+
+
+class PricingAnswer(BaseModel):
+    """The price of pictures, in credits."""
+
+    per_image: float
+    per_step: float
+    guidance_rate: float
+    pixel_factors: dict[str, float]
+    formula: str
+    default_request: float = Field(description="The price of a request with only a prompt.")
+
+
+class EstimateAnswer(BaseModel):
+    """What a request would cost, and what it would paint; nothing has run."""
+
+    cost: float
+    remaining_credits: float
+    samples: int
+    steps: int
+    width: int
+    height: int
+    ignored_parameters: list[str]
+
+
+class ModelAnswer(BaseModel):
+    """What the server paints with."""
+
+    id: str
+    object: Literal["model"]
+    owned_by: str
+    name: str
+    license: str
+    aspect_ratios: dict[str, tuple[int, int]] = Field(description="Ratio -> width, height.")
+    size_multiple: int
+    max_text_tokens: int
+    has_guidance: bool
+    concepts: list[str] = Field(description="What a small model knows; empty: anything goes.")
+    suggested_prompts: list[str]
+
+
+class ModelsAnswer(BaseModel):
+    """The models of this server, the default one first."""
+
+    object: Literal["list"]
+    data: list[ModelAnswer]
+
+
+class HealthAnswer(BaseModel):
+    """The event loop turns."""
+
+    status: Literal["ok"]
+
+
+class ReadyAnswer(BaseModel):
+    """Every named check passes."""
+
+    status: Literal["ready"]
+    checks: dict[str, bool]
+
+
+class UnreadyAnswer(ErrorAnswer):
+    """At least one named check fails."""
+
+    status: Literal["unready"]
+    checks: dict[str, bool]

@@ -1,0 +1,184 @@
+"""A request's body: bytes from the socket in, the fields of one flat object out.
+
+Size and time are limited while the bytes arrive, because ``Content-Length`` may lie or be missing.
+JSON is read strictly and under any content type; form fields are read as text. Knows nothing of
+which fields there are.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Iterable
+
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+from starlette.types import Receive
+
+from photogram.api.errors import BodyTimeoutError, ClientGoneError
+from photogram.core.errors import (
+    InvalidRequestError,
+    PayloadTooLargeError,
+    UnsupportedMediaTypeError,
+)
+
+MAX_BODY_BYTES = 1024 * 1024
+BODY_TIMEOUT_S = 15.0
+MAX_DEPTH = 8
+_MAX_FORM_FIELDS = 100
+# A body that is somewhat too large is read to its end and thrown away, so that clients that write
+# first and read later still get to see the 413.
+_MAX_DISCARDED_BYTES = 20 * 1024 * 1024
+
+Fields = dict[str, object]
+
+
+async def read_fields(request: Request, *, timeout_s: float) -> Fields:
+    """Read the body and parse it.
+
+    A form's file arrives as bytes, all its other fields as text.
+
+    Args:
+        request: Nothing of its body may have been read yet.
+        timeout_s: Seconds within which the body has to be complete.
+
+    Raises:
+        PayloadTooLargeError: More than `MAX_BODY_BYTES`.
+        BodyTimeoutError: Not complete in time.
+        UnsupportedMediaTypeError: Neither JSON nor a multipart form.
+        InvalidRequestError: Broken JSON, or no object.
+        ClientGoneError: The client hung up before its body was complete.
+    """
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedMediaTypeError("the body is compressed; send it as it is")
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    body = await _read_body(request, timeout_s)
+    if content_type == "multipart/form-data":
+        return await _parse_form(request, body)
+    if not _may_be_json(content_type, body):
+        raise UnsupportedMediaTypeError(
+            f"a body of type {content_type[:100]} cannot be read; send a JSON object"
+        )
+    return parse_json(body)
+
+
+async def _read_body(request: Request, timeout_s: float) -> bytes:
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and len(declared) < 20 and int(declared) > _MAX_DISCARDED_BYTES:
+        raise _too_large()
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _collect(request.receive)
+    except TimeoutError:
+        raise BodyTimeoutError(f"the body did not arrive within {timeout_s:g} seconds") from None
+
+
+async def _collect(receive: Receive) -> bytes:
+    body = bytearray()
+    num_received = 0
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        chunk = message.get("body", b"")
+        num_received += len(chunk)
+        if num_received <= MAX_BODY_BYTES:
+            body += chunk
+        elif num_received > _MAX_DISCARDED_BYTES:
+            break
+        more = message.get("more_body", False)
+    if num_received > MAX_BODY_BYTES:
+        raise _too_large()
+    return bytes(body)
+
+
+def _too_large() -> PayloadTooLargeError:
+    return PayloadTooLargeError(f"the body is larger than {MAX_BODY_BYTES} bytes")
+
+
+def _may_be_json(content_type: str, body: bytes) -> bool:
+    if not content_type or content_type == "application/json" or content_type.endswith("+json"):
+        return True
+    # `curl -d` and many others call a JSON body a form or plain text.
+    return body.lstrip()[:1] == b"{"
+
+
+def parse_json(body: bytes) -> Fields:
+    """Parse one JSON object strictly: UTF-8, no repeated name, at most `MAX_DEPTH` levels.
+
+    Raises:
+        InvalidRequestError: With what is wrong and where.
+    """
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidRequestError(f"the body is not UTF-8 (byte {error.start})") from None
+    if not text.strip():
+        raise InvalidRequestError("the body is empty; send a JSON object")
+    try:
+        value = json.loads(text, object_pairs_hook=_unique)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno} column {error.colno}"
+        raise InvalidRequestError(f"the body is not valid JSON: {error.msg} at {where}") from None
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError:
+        raise InvalidRequestError("the body holds a number of too many digits") from None
+    if not isinstance(value, dict):
+        raise InvalidRequestError("the body must be a JSON object")
+    _check_depth(value)
+    return value
+
+
+def _unique(pairs: list[tuple[str, object]]) -> Fields:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        # Readers differ in which of the two they take, so neither is right.
+        raise InvalidRequestError("the body names a field twice")
+    return fields
+
+
+def _check_depth(value: object) -> None:
+    containers = [value]
+    for _ in range(MAX_DEPTH):
+        containers = [
+            child
+            for container in containers
+            for child in _children(container)
+            if isinstance(child, dict | list)
+        ]
+        if not containers:
+            return
+    raise _too_deep()
+
+
+def _children(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _too_deep() -> InvalidRequestError:
+    return InvalidRequestError(f"the body is nested deeper than {MAX_DEPTH} levels")
+
+
+async def _parse_form(request: Request, body: bytes) -> Fields:
+    async def stream() -> AsyncGenerator[bytes, None]:
+        yield body
+
+    try:
+        form = await MultiPartParser(
+            request.headers,
+            stream(),
+            max_files=_MAX_FORM_FIELDS,
+            max_fields=_MAX_FORM_FIELDS,
+            max_part_size=MAX_BODY_BYTES,
+        ).parse()
+    except MultiPartException as error:
+        raise InvalidRequestError(f"the form cannot be read: {error.message}") from None
+    fields = _unique(list(form.multi_items()))
+    for name, value in fields.items():
+        if isinstance(value, UploadFile):
+            fields[name] = await value.read()
+            await value.close()
+    return fields

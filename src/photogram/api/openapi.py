@@ -1,0 +1,74 @@
+"""The documentation of the API, made from the same tables as the API itself.
+
+The attributes become a JSON schema and a Markdown table, the error families become the statuses of
+each operation.
+"""
+
+from typing import Any
+
+from photogram.api.answers import ErrorAnswer
+from photogram.api.attributes import ATTRIBUTES, Value
+
+_MEANINGS = {
+    400: "The request is wrong: malformed JSON, a missing prompt, a wrong type, out of range.",
+    401: "No key, or one that is unknown or revoked.",
+    406: "Not enough credits.",
+    408: "The body did not arrive in time.",
+    413: "The body is too large.",
+    415: "The body is neither JSON nor a form.",
+    429: "Too many requests at once with this account; `Retry-After` says when to try again.",
+    431: "The headers are too large.",
+    500: "The model failed on this request; it was not billed.",
+    503: "Loading, full, or draining; `Retry-After` says when to try again.",
+    504: "The deadline passed; the request was cancelled and not billed.",
+}
+
+
+def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Descriptions of error answers for an operation."""
+    return {status: {"model": ErrorAnswer, "description": _MEANINGS[status]} for status in statuses}
+
+
+def request_schema() -> dict[str, Any]:
+    """The JSON schema of a request, made from the table of attributes."""
+    properties = {}
+    for attribute in ATTRIBUTES:
+        schema: dict[str, Any] = {"description": attribute.note}
+        match attribute.kind:
+            case "text":
+                schema |= {
+                    "type": "string",
+                    "minLength": attribute.minimum,
+                    "maxLength": attribute.maximum,
+                }
+            case "choice":
+                schema |= {"type": "string", "enum": [*attribute.choices, *attribute.synonyms]}
+            case "flag":
+                schema |= {"type": "boolean"}
+            case "integer" | "number":
+                schema |= {
+                    "type": attribute.kind,
+                    "minimum": attribute.minimum,
+                    "maximum": attribute.maximum,
+                }
+        if attribute.default is not None:
+            schema["default"] = attribute.default
+        properties[attribute.name] = schema
+    required = [attribute.name for attribute in ATTRIBUTES if attribute.default is None]
+    return {"type": "object", "required": required, "properties": properties}
+
+
+def attribute_table() -> str:
+    """The table of attributes in Markdown, as ``docs/api.md`` shows it."""
+    lines = ["| attribute | type | default | values | notes | price |", "|---|---|---|---|---|---|"]
+    for each in ATTRIBUTES:
+        default = "required" if each.default is None else f"`{_json_word(each.default)}`"
+        lines.append(
+            f"| `{each.name}` | {each.kind} | {default} | {each.wanted} | {each.note} "
+            f"| {each.price or 'no effect'} |"
+        )
+    return "\n".join(lines)
+
+
+def _json_word(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

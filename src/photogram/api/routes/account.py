@@ -1,0 +1,43 @@
+"""What an account has, and what things cost."""
+
+from fastapi import APIRouter
+
+from photogram.api.answers import CreditsAnswer, PricingAnswer, as_credits
+from photogram.api.deps import ContextDep, PrincipalDep, ServicesDep
+from photogram.api.openapi import error_responses
+from photogram.api.schemas import PIXEL_FACTORS, read_request
+
+router = APIRouter()
+
+_FORMULA = (
+    "samples * pixel_factor * (per_image + per_step * steps) * (1 + guidance_rate * guidance)"
+)
+
+
+@router.get(
+    "/v1/get-user-credits",
+    summary="The credits that the account can spend",
+    responses=error_responses(401, 503),
+)
+async def get_user_credits(
+    services: ServicesDep, context: ContextDep, principal: PrincipalDep
+) -> CreditsAnswer:
+    """Credits that are not held by a request under way."""
+    context.remaining_micro = await services.ledger.remaining(principal.account_id)
+    return CreditsAnswer(credits=as_credits(context.remaining_micro), free_credits=0.0)
+
+
+@router.get("/v1/pricing", summary="What a picture costs", responses=error_responses(401, 503))
+async def get_pricing(services: ServicesDep) -> PricingAnswer:
+    """The price table; `POST /v1/flux-dev/estimate` prices one request."""
+    settings = services.settings
+    model = services.engine.model
+    default = read_request({"prompt": "x"}, model, is_strict=False).order(model, wait_s=None)
+    return PricingAnswer(
+        per_image=float(settings.price_per_image),
+        per_step=float(settings.price_per_step),
+        guidance_rate=float(settings.price_guidance_rate),
+        pixel_factors={name: float(factor) for name, factor in PIXEL_FACTORS.items()},
+        formula=_FORMULA,
+        default_request=as_credits(services.generation.quote(default)),
+    )

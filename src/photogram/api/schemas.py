@@ -1,0 +1,131 @@
+"""The words of the API turned into ours, and the shapes of its answers.
+
+The fields of a body come in, a `GenerateRequest` goes out, or one error that names every field
+that is wrong. This is the only place where the outside words (`samples`, `steps`) meet the inside
+ones (`num_images`, `num_steps`).
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal
+from urllib.parse import quote
+
+from photogram.api.attributes import ATTRIBUTES, read
+from photogram.api.body import Fields
+from photogram.core.errors import ErrorDetail, InvalidRequestError
+from photogram.core.ids import random_seed
+from photogram.core.messages import ImageFormat, ModelInfo
+from photogram.generation.service import Order
+
+NOT_YET = ("image", "mask", "loras")
+"""Fields that change what a picture shows, so that to ignore them would be to paint a wrong one."""
+
+PIXEL_FACTORS = {"1": Decimal(1), "0.25": Decimal("0.25")}
+"""`megapixels` -> its share of the price of a native picture."""
+
+_NAMES = frozenset(attribute.name for attribute in ATTRIBUTES)
+_RANDOM_SEED = -1
+_MAX_IGNORED_CHARACTERS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateRequest:
+    """A valid request for pictures, in the words of the API.
+
+    Attributes:
+        seed: The seed of the first picture; a random one is drawn already.
+        ignored: Names of fields that were given and have no effect; percent-encoded, because they
+            are the client's text and go into headers.
+    """
+
+    prompt: str
+    samples: int
+    guidance: float
+    steps: int
+    prompt_strength: float
+    aspect_ratio: str
+    seed: int
+    output_format: Literal["webp", "jpg", "png"]
+    output_quality: int
+    megapixels: Literal["1", "0.25"]
+    base64: bool
+    ignored: tuple[str, ...]
+
+    def order(self, model: ModelInfo, wait_s: float | None) -> Order:
+        """The same in the words of the inside."""
+        width, height = model.size(self.aspect_ratio, self.megapixels)
+        image_format: ImageFormat = "jpeg" if self.output_format == "jpg" else self.output_format
+        return Order(
+            prompt=self.prompt,
+            width=width,
+            height=height,
+            num_steps=self.steps,
+            guidance=self.guidance,
+            seed=self.seed,
+            num_images=self.samples,
+            image_format=image_format,
+            quality=self.output_quality,
+            pixel_factor=PIXEL_FACTORS[self.megapixels],
+            timeout_s=wait_s,
+        )
+
+
+def read_request(fields: Fields, model: ModelInfo, *, is_strict: bool) -> GenerateRequest:
+    """Check every field of a body and turn it into a request.
+
+    Args:
+        fields: The body; null is the same as an omitted field.
+        model: What it is for; a model without guidance ignores `guidance`.
+        is_strict: A field without effect is an error.
+
+    Raises:
+        InvalidRequestError: With one detail for each field that is wrong.
+    """
+    given = {name: value for name, value in fields.items() if value is not None}
+    values: dict[str, Any] = {}
+    problems: list[ErrorDetail] = []
+    for attribute in ATTRIBUTES:
+        value = given.get(attribute.name, attribute.default)
+        try:
+            if value is None:
+                raise ValueError(f"{attribute.name} is missing; it must be {attribute.wanted}")
+            values[attribute.name] = read(attribute, value)
+        except ValueError as error:
+            problems.append(attribute.problem(str(error)))
+    ignored = tuple(name for name in given if name not in _NAMES)
+    if "guidance" in given and not model.has_guidance:
+        ignored += ("guidance",)
+    problems += _problems_of_others(given, ignored, is_strict=is_strict)
+    if problems:
+        raise InvalidRequestError("; ".join(each.message for each in problems), details=problems)
+    if values["seed"] == _RANDOM_SEED:
+        values["seed"] = random_seed()
+    return GenerateRequest(**values, ignored=tuple(map(_printable, ignored)))
+
+
+def _problems_of_others(
+    given: Fields, ignored: Iterable[str], *, is_strict: bool
+) -> Iterable[ErrorDetail]:
+    for name in ignored:
+        value = given[name]
+        if name in NOT_YET:
+            if value != []:
+                yield ErrorDetail(name, f"{name} is not supported by this server; leave it out")
+        elif isinstance(value, float) and not math.isfinite(value):
+            yield ErrorDetail(_printable(name), f"{_printable(name)} is not a finite number")
+        elif is_strict:
+            yield ErrorDetail(_printable(name), f"{_printable(name)} has no effect here")
+
+
+def ignored_header(names: Iterable[str]) -> str:
+    """`GenerateRequest.ignored` as the value of a header, of bounded length."""
+    text = ", ".join(names)
+    if len(text) > _MAX_IGNORED_CHARACTERS:
+        return f"{text[:_MAX_IGNORED_CHARACTERS]}..."
+    return text
+
+
+def _printable(name: str) -> str:
+    return quote(name[:100], safe="", errors="replace")

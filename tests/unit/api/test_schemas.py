@@ -1,0 +1,125 @@
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from photogram.api.schemas import ignored_header, read_request
+from photogram.core.errors import InvalidRequestError
+from photogram.engine.fake import FAKE_MODEL
+from photogram.generation.service import Order
+
+
+def test_a_prompt_alone_gets_every_default() -> None:
+    request = read_request({"prompt": "a fox"}, FAKE_MODEL, is_strict=False)
+    assert request.order(FAKE_MODEL, wait_s=None) == Order(
+        prompt="a fox",
+        width=64,
+        height=64,
+        num_steps=25,
+        guidance=3.5,
+        seed=46588,
+        num_images=1,
+        image_format="webp",
+        quality=80,
+        pixel_factor=Decimal(1),
+        timeout_s=None,
+    )
+
+
+def test_every_attribute_reaches_the_order() -> None:
+    fields: dict[str, object] = {
+        "prompt": "a fox",
+        "samples": 4,
+        "guidance": 0,
+        "steps": 1,
+        "prompt_strength": 1,
+        "aspect_ratio": "16:9",
+        "seed": 0,
+        "output_format": "jpeg",
+        "output_quality": 0,
+        "megapixels": 0.25,
+        "base64": True,
+    }
+    request = read_request(fields, FAKE_MODEL, is_strict=True)
+    assert request.base64 is True
+    assert request.output_format == "jpg"
+    assert request.order(FAKE_MODEL, wait_s=7) == Order(
+        prompt="a fox",
+        width=48,
+        height=32,
+        num_steps=1,
+        guidance=0.0,
+        seed=0,
+        num_images=4,
+        image_format="jpeg",
+        quality=0,
+        pixel_factor=Decimal("0.25"),
+        timeout_s=7,
+    )
+
+
+def test_null_means_omitted() -> None:
+    nothing = dict.fromkeys(["steps", "seed", "image", "loras", "width"])
+    request = read_request({"prompt": "a fox", **nothing}, FAKE_MODEL, is_strict=True)
+    assert (request.steps, request.seed, request.ignored) == (25, 46588, ())
+
+
+def test_minus_one_draws_a_seed() -> None:
+    fields: dict[str, object] = {"prompt": "a fox", "seed": -1}
+    seeds = {read_request(fields, FAKE_MODEL, is_strict=False).seed for _ in range(5)}
+    assert len(seeds) == 5
+    assert all(0 <= seed < 2**32 for seed in seeds)
+
+
+def test_all_wrong_fields_are_told_at_once() -> None:
+    with pytest.raises(InvalidRequestError) as refused:
+        read_request({"steps": 51, "samples": True, "seed": 1}, FAKE_MODEL, is_strict=False)
+    assert [detail.field for detail in refused.value.details] == ["prompt", "samples", "steps"]
+    for words in ("prompt is missing", "samples must be", "from 1 to 4", "from 1 to 50"):
+        assert words in refused.value.message
+
+
+@pytest.mark.parametrize("name", ["image", "mask", "loras"])
+def test_what_would_change_the_picture_is_never_ignored(name: str) -> None:
+    with pytest.raises(InvalidRequestError, match=f"{name} is not supported"):
+        read_request({"prompt": "a fox", name: ["x"]}, FAKE_MODEL, is_strict=False)
+
+
+def test_no_loras_are_no_loras() -> None:
+    fields: dict[str, object] = {"prompt": "a fox", "loras": []}
+    assert read_request(fields, FAKE_MODEL, is_strict=False)
+
+
+def test_unknown_fields_are_listed_or_in_strict_handling_refused() -> None:
+    fields: dict[str, object] = {"prompt": "a fox", "width": 512, "negative_prompt": "dog"}
+    assert read_request(fields, FAKE_MODEL, is_strict=False).ignored == ("width", "negative_prompt")
+    with pytest.raises(InvalidRequestError) as refused:
+        read_request(fields, FAKE_MODEL, is_strict=True)
+    assert [detail.field for detail in refused.value.details] == ["width", "negative_prompt"]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_no_field_may_hold_an_infinite_number(number: float) -> None:
+    for name in ("guidance", "anything"):
+        with pytest.raises(InvalidRequestError) as refused:
+            read_request({"prompt": "a fox", name: number}, FAKE_MODEL, is_strict=False)
+        assert refused.value.details[0].field == name
+
+
+def test_a_model_without_guidance_says_that_it_ignores_it() -> None:
+    model = msgspec.structs.replace(FAKE_MODEL, has_guidance=False)
+    fields: dict[str, object] = {"prompt": "a fox", "guidance": 3}
+    assert read_request(fields, model, is_strict=False).ignored == ("guidance",)
+
+
+def test_names_of_ignored_fields_are_safe() -> None:
+    names = ["width", "a\r\nset-cookie: b", "é", "\ud800", "x" * 5000]
+    fields: dict[str, object] = {"prompt": "a fox", **dict.fromkeys(names, 1)}
+    assert read_request(fields, FAKE_MODEL, is_strict=False).ignored == (
+        *("width", "a%0D%0Aset-cookie%3A%20b", "%C3%A9", "%3F", "x" * 100),
+    )
+
+
+def test_the_header_of_ignored_fields_is_short() -> None:
+    assert ignored_header(["width", "height"]) == "width, height"
+    assert len(ignored_header("y" * 9999)) == 1003
