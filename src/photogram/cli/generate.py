@@ -12,7 +12,7 @@ from photogram.cli.options import DeviceOption, ModelOption
 from photogram.core.errors import InvalidRequestError
 from photogram.core.ids import random_seed
 from photogram.core.messages import ImageFormat
-from photogram.core.settings import load_settings
+from photogram.core.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from photogram.pipeline.flux import Pipeline
@@ -50,7 +50,7 @@ def generate(
     settings = load_settings(model=model, device=device)
     console = Console(stderr=True)
     with console.status("loading the model"):
-        pipeline = _load(model_folder(settings), settings.device)
+        pipeline = _load(model_folder(settings), settings)
     if aspect_ratio not in pipeline.model.aspect_ratios:
         allowed = ", ".join(pipeline.model.aspect_ratios)
         raise InvalidRequestError(f"--aspect-ratio {aspect_ratio}: it is one of {allowed}")
@@ -73,10 +73,14 @@ def generate(
         print(f"{path}: seed {first_seed + index}, {steps} steps, {elapsed:.2f} s")
 
 
-def _load(folder: Path, device: str) -> "Pipeline":
+def _load(folder: Path, settings: Settings) -> "Pipeline":
+    import torch
+
     from photogram import Pipeline
 
-    return Pipeline.from_pretrained(folder, device=device)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    return Pipeline.from_pretrained(folder, device=settings.device)
 
 
 def _paint(

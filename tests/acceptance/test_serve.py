@@ -1,0 +1,162 @@
+"""The whole product with the embedded checkpoint: from `serve` to a paid picture, and its deaths."""
+
+import io
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+
+from tests.acceptance.server import ONE_THREAD, Server, is_alive, run_command, wait_until
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("data")).start()
+    yield server
+    server.stop()
+
+
+def test_the_printed_curl_line_saves_a_picture(server: Server, tmp_path: Path) -> None:
+    subprocess.run(server.curl_line, shell=True, check=True, cwd=tmp_path, timeout=60)  # noqa: S602
+    with Image.open(tmp_path / "picture.webp") as image:
+        assert image.format == "WEBP"
+        assert image.size == (256, 256)
+        assert "AI generated" in image.getexif()[0x0131]
+
+
+def test_picture_is_priced_billed_and_the_same_again(server: Server) -> None:
+    before = server.balance()
+    first, second = (server.generate(seed=7, steps=4, output_format="png") for _ in range(2))
+    assert first.status_code == 200
+    assert first.content == second.content
+    assert first.headers["x-cost"] == "0.004511"  # (0.0016 + 4 * 0.00072) * 1.007
+    assert float(before) - float(server.balance()) == pytest.approx(2 * 0.004511)
+
+
+def test_samples_have_the_pixels_of_their_seeds(server: Server) -> None:
+    many = server.generate(samples=2, seed=7, steps=3, output_format="png").json()
+    one = server.generate(seed=8, steps=3, output_format="png").content
+    import base64
+
+    assert base64.b64decode(many["images"][1]["image"]) == one
+
+
+def test_requests_of_all_shapes_at_once_are_served(server: Server) -> None:
+    bodies = [
+        {"steps": 4, "aspect_ratio": "16:9"},
+        {"steps": 9, "guidance": 0, "output_format": "jpg"},
+        {"steps": 2, "samples": 2, "aspect_ratio": "9:21"},
+        {"steps": 5, "megapixels": "0.25", "output_format": "png"},
+    ]
+    alone = [server.generate(**body) for body in bodies]
+    together: dict[int, httpx.Response] = {}
+    threads = [
+        threading.Thread(
+            target=lambda i=i, body=body: together.update({i: server.generate(**body)})
+        )
+        for i, body in enumerate(bodies)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for i, answer in enumerate(alone):
+        assert answer.status_code == together[i].status_code == 200
+        if answer.headers["content-type"] != "application/json":
+            assert answer.content == together[i].content
+
+
+def test_api_process_holds_no_torch(server: Server) -> None:
+    assert "libtorch" not in Path(f"/proc/{server.process.pid}/maps").read_text()
+    assert "libtorch" in Path(f"/proc/{server.worker_pid()}/maps").read_text()
+
+
+def test_hanging_up_stops_the_job_and_bills_nothing(server: Server) -> None:
+    before = server.balance()
+    with pytest.raises(httpx.ReadTimeout):
+        server.generate(steps=50, samples=4, timeout=0.3)
+    # The next picture comes soon, so the engine is free; and the hold is back.
+    assert server.generate(steps=1).status_code == 200
+    after = float(before) - 0.002337  # (0.0016 + 0.00072) * 1.007
+    assert wait_until(lambda: float(server.balance()) == pytest.approx(after))
+
+
+def test_dead_worker_fails_its_job_unbilled_and_is_replaced(server: Server) -> None:
+    before = server.balance()
+    worker = server.worker_pid()
+    threading.Timer(0.4, os.kill, (worker, signal.SIGKILL)).start()
+    answer = server.generate(steps=50, samples=4)
+    assert answer.status_code == 500
+    assert answer.json()["code"] == "inference_failed"
+    assert answer.headers["x-remaining-credits"] == before
+    assert wait_until(lambda: server.generate(steps=1).status_code == 200, timeout_s=60)
+    assert server.worker_pid() != worker
+
+
+def test_server_killed_in_the_middle_of_a_request_owes_nothing(tmp_path: Path) -> None:
+    server = Server(tmp_path).start()
+    before = server.balance()
+    worker = server.worker_pid()
+    request = threading.Thread(target=_generate_and_lose, args=(server,))
+    request.start()
+    time.sleep(0.4)
+    server.kill()
+    request.join()
+    assert wait_until(lambda: not is_alive(worker), timeout_s=3)
+
+    again = Server(tmp_path, port=server.port).start()
+    again.key = server.key
+    assert again.balance() == before
+    check = run_command("ledger", "check", "--data", str(tmp_path))
+    assert check.returncode == 0, check.stdout
+    assert again.generate(steps=1).status_code == 200
+    assert again.stop() == 0
+
+
+def _generate_and_lose(server: Server) -> None:
+    with pytest.raises(httpx.TransportError):
+        server.generate(steps=50, samples=4)
+
+
+def test_keys_and_credits_work_beside_the_running_server(server: Server) -> None:
+    data = ("--data", str(server.data))
+    created = run_command("keys", "create", "--account", "poor", "--json", *data)
+    assert created.returncode == 0, created.stderr
+    key = httpx.Response(200, text=created.stdout).json()
+    poor = Server(server.data, key=key["token"])
+    poor.url = server.url
+    refused = poor.generate(steps=1)
+    assert refused.status_code == 406
+    assert "credits" in refused.json()["error"]
+    assert run_command("credits", "grant", "poor", "0.5", *data).returncode == 0
+    assert poor.generate(steps=1).status_code == 200
+    assert run_command("keys", "revoke", key["key_id"], *data).returncode == 0
+    assert poor.generate(steps=1).status_code == 401
+    assert run_command("ledger", "check", *data).returncode == 0
+
+
+def test_a_second_server_is_refused_the_data_folder_and_the_port(server: Server) -> None:
+    same_data = run_command("serve", "--port", "0", "--data", str(server.data))
+    assert same_data.returncode == 2
+    assert str(server.data) in same_data.stderr
+    same_port = run_command("serve", "--port", str(server.port), "--data", "/nonexistent/never")
+    assert same_port.returncode == 2
+    assert str(server.port) in same_port.stderr
+    assert "Traceback" not in same_data.stderr + same_port.stderr
+
+
+def test_picture_from_the_command_line_is_the_server_s(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "apple.png"
+    words = ("generate", "a red apple", "-o", str(file), "--steps", "3", "--seed", "5")
+    painted = run_command(*words, **ONE_THREAD)  # the last bits follow the number of threads
+    assert painted.returncode == 0, painted.stderr
+    served = server.generate(steps=3, seed=5, output_format="png")
+    with Image.open(file) as ours, Image.open(io.BytesIO(served.content)) as theirs:
+        assert ours.tobytes() == theirs.tobytes()
