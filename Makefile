@@ -1,8 +1,8 @@
 # The short commands of Photogram; `make help` lists them.
 
 PYTHON ?= python3
-PORT ?= 8000
-DATA ?= data
+PORT ?= $(or $(PHOTOGRAM_PORT),8000)
+DATA ?= $(or $(PHOTOGRAM_DATA),data)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -28,7 +28,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
 	@touch $@
 
 serve: install  ## start the server on PORT (8000) with the embedded model and DATA (./data)
-	@exec $(BIN)/photogram serve --port $(PORT) --data $(DATA)
+	@exec $(BIN)/photogram serve --port $(PORT) --data "$(DATA)"
 
 test: install-dev  ## run all tests
 	$(BIN)/python -m pytest

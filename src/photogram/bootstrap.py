@@ -10,13 +10,18 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from ipaddress import ip_address
+from math import ceil
 from pathlib import Path
+from types import FrameType
 
+import structlog
 import uvicorn
 
 from photogram.accounts.models import NewKey
 from photogram.accounts.service import AccountService
 from photogram.api.app import create_app
+from photogram.api.body import BODY_TIMEOUT_S
 from photogram.api.deps import Services
 from photogram.api.protocol import GuardedProtocol
 from photogram.core.errors import CheckpointError, ConfigurationError
@@ -34,8 +39,11 @@ from photogram.weights.locate import inspect
 FIRST_ACCOUNT = "default"
 
 _EMBEDDED_MODELS = Path(__file__).parents[2] / "models"
-_DRAIN_TIMEOUT_S = 30
+_DRAIN_TIMEOUT_S = 30.0
+_ANSWER_TIMEOUT_S = ceil(BODY_TIMEOUT_S) + 1  # so that who still sends is answered too
 _POLL_S = 0.05
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +96,7 @@ def open_store(data: Path) -> Iterator[Store]:
 
 
 def serve(settings: Settings, announce: Callable[[Announcement], None]) -> None:
-    """Serve until SIGTERM or SIGINT.
+    """Serve until SIGTERM or SIGINT; jobs under way then get `_DRAIN_TIMEOUT_S` to finish.
 
     Args:
         settings: All of them.
@@ -106,7 +114,8 @@ def serve(settings: Settings, announce: Callable[[Announcement], None]) -> None:
         open_store(settings.data) as store,
     ):
         store.folder.lock()
-        recover(store.database)
+        if num_jobs := recover(store.database):
+            _log.warning("jobs_of_the_last_server_ended_unbilled", num_jobs=num_jobs)
         engine = LocalEngine(model, _worker_config(settings, folder), settings.queue_limit)
         asyncio.run(_run(settings, store, engine, listener, announce))
 
@@ -152,19 +161,21 @@ async def _run(
             access_log=False,
             lifespan="off",
             server_header=False,
-            timeout_graceful_shutdown=_DRAIN_TIMEOUT_S,
-        )
+            timeout_graceful_shutdown=_ANSWER_TIMEOUT_S,
+        ),
+        engine,
     )
     await engine.start()
     watcher = asyncio.create_task(_announce_when_ready(settings, store, engine, server, announce))
+    watcher.add_done_callback(server.end_if_failed)
     try:
         await server.serve(sockets=[listener])
     finally:
         watcher.cancel()
         await engine.close()
         await services.generation.close()
-    if engine.load_failure is not None:
-        raise CheckpointError(engine.load_failure)
+    with contextlib.suppress(asyncio.CancelledError):
+        await watcher
 
 
 async def _announce_when_ready(
@@ -174,28 +185,39 @@ async def _announce_when_ready(
     server: uvicorn.Server,
     announce: Callable[[Announcement], None],
 ) -> None:
-    """Tell the user once; a checkpoint that cannot be loaded ends the server instead."""
+    """Tell the user once.
+
+    Raises:
+        CheckpointError: The checkpoint cannot be loaded.
+        StorageError: The first key cannot be written.
+    """
     while not (engine.is_ready and server.started):
         if engine.load_failure is not None:
-            server.should_exit = True
-            return
+            raise CheckpointError(engine.load_failure)
         await asyncio.sleep(_POLL_S)
     host, port = server.servers[0].sockets[0].getsockname()[:2]
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     first_key = await asyncio.to_thread(_make_first_key, settings, store)
-    announce(Announcement(url, engine.model, first_key))
+    announce(Announcement(local_url(host, port), engine.model, first_key))
+
+
+def local_url(host: str, port: int) -> str:
+    """Where a client on this machine finds a server that listens on `host`, an IP address."""
+    address = ip_address(host)
+    if address.is_unspecified:  # "every address" is none that all clients can call
+        address = ip_address("::1" if address.version == 6 else "127.0.0.1")
+    return f"http://[{address}]:{port}" if address.version == 6 else f"http://{address}:{port}"
 
 
 def _make_first_key(settings: Settings, store: Store) -> NewKey | None:
     """On an empty store, an account with credits and its key."""
     if store.accounts.list_keys():
         return None
-    key = store.accounts.create_key(FIRST_ACCOUNT)
-    amount_micro = parse_credits(str(settings.first_credits))
+    amount_micro = parse_credits(f"{settings.first_credits:f}")
     if amount_micro:
-        account_id = store.accounts.account_id(FIRST_ACCOUNT)
+        # Before the key: a start that breaks off in between is made good by the next one.
+        account_id = store.accounts.ensure_account(FIRST_ACCOUNT)
         store.ledger.grant(account_id, amount_micro, idem_ref="first-credits", actor="server")
-    return key
+    return store.accounts.create_key(FIRST_ACCOUNT)
 
 
 def _worker_config(settings: Settings, model: Path) -> WorkerConfig:
@@ -220,10 +242,37 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that returns after a signal, so that what is open can be closed.
+    """A uvicorn server that drains after a signal, and returns, so that what is open can be closed.
 
-    uvicorn itself raises the signal again when it is done, which would end the process there.
+    uvicorn itself stops listening at once, so that nobody could be told to come back later; and it
+    raises the signal again when it is done, which would end the process there.
     """
+
+    def __init__(self, config: uvicorn.Config, engine: LocalEngine) -> None:
+        super().__init__(config)
+        self._engine = engine
+
+    def end_if_failed(self, task: asyncio.Task[None]) -> None:
+        """For a task that the server makes no sense without."""
+        if not task.cancelled() and task.exception() is not None:
+            self.should_exit = True
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature of a handler
+        """Drain; at the second signal, end at once."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+    async def main_loop(self) -> None:
+        """Serve until a signal, then finish the jobs under way; the rest is told to come back."""
+        await super().main_loop()
+        self._engine.drain()
+        if self._engine.num_jobs:
+            _log.info("draining", num_jobs=self._engine.num_jobs, at_once="a second signal")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_TIMEOUT_S):
+                while self._engine.num_jobs and not self.force_exit:  # noqa: ASYNC110 - a signal cannot set an event
+                    await asyncio.sleep(_POLL_S)
+        await self._engine.close()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

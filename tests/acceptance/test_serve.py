@@ -13,6 +13,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from photogram.bootstrap import open_store
 from tests.acceptance.server import ONE_THREAD, Server, is_alive, run_command, wait_until
 
 
@@ -114,10 +115,73 @@ def test_server_killed_in_the_middle_of_a_request_owes_nothing(tmp_path: Path) -
     again = Server(tmp_path, port=server.port).start()
     again.key = server.key
     assert again.balance() == before
+    assert f"keys create --account default --data {tmp_path}" in again.output
     check = run_command("ledger", "check", "--data", str(tmp_path))
     assert check.returncode == 0, check.stdout
     assert again.generate(steps=1).status_code == 200
     assert again.stop() == 0
+
+
+def test_signal_lets_requests_finish_and_sends_new_ones_away(tmp_path: Path) -> None:
+    server = Server(tmp_path).start()
+    with _Answer(server, steps=50) as running:
+        assert wait_until(lambda: server.balance() != "100")
+        server.process.send_signal(signal.SIGTERM)
+        assert wait_until(lambda: httpx.get(f"{server.url}/readyz").status_code == 503)
+        refused = server.generate(steps=1)
+        assert (refused.status_code, refused.json()["code"]) == (503, "draining")
+        assert int(refused.headers["retry-after"]) >= 1
+    assert running.answer.status_code == 200
+    assert server.stop() == 0
+
+
+def test_second_signal_ends_at_once_and_bills_nothing(tmp_path: Path) -> None:
+    server = Server(tmp_path).start()
+    with _Answer(server, steps=50, samples=4) as given_up:
+        assert wait_until(lambda: server.balance() != "100")
+        server.process.send_signal(signal.SIGINT)
+        assert wait_until(lambda: httpx.get(f"{server.url}/readyz").status_code == 503)
+        started = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(10) == 0
+        assert time.monotonic() - started < 5
+    assert (given_up.answer.status_code, given_up.answer.json()["code"]) == (503, "draining")
+    assert given_up.answer.headers["x-remaining-credits"] == "100"
+    server.stop()
+    check = run_command("ledger", "check", "--data", str(tmp_path))
+    assert "0 open holds" in check.stdout
+
+
+class _Answer(threading.Thread):
+    """A request under way; its answer is there after the block."""
+
+    def __init__(self, server: Server, **body: object) -> None:
+        super().__init__()
+        self.server, self.body = server, body
+
+    def run(self) -> None:
+        self.answer = self.server.generate(**self.body)
+
+    def __enter__(self) -> "_Answer":
+        self.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.join()
+
+
+def test_first_key_that_cannot_be_written_ends_the_server(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        store.database.transact(
+            lambda connection: connection.exec_driver_sql(
+                "CREATE TRIGGER broken BEFORE INSERT ON api_key"
+                " BEGIN SELECT RAISE(ABORT, 'no'); END"
+            )
+        )
+    result = run_command("serve", "--port", "0", "--data", str(tmp_path), **ONE_THREAD)
+    assert result.returncode == 1
+    assert "photogram: the database refused" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def _generate_and_lose(server: Server) -> None:

@@ -1,5 +1,6 @@
 """`POST /v1/flux-dev` and its answers, row by row of the contract; no socket, a fake engine."""
 
+import asyncio
 import base64
 import io
 import json
@@ -320,4 +321,21 @@ async def test_a_server_without_room_is_a_503(
             answer = await client.post(URL, json=PROMPT)
         assert (answer.status_code, answer.json()["code"]) == (503, code)
         assert int(answer.headers["retry-after"]) >= 1
+        assert site.balance_micro() == 10_000_000
+
+
+async def test_a_server_that_shuts_down_sends_requests_away_unbilled(tmp_path: Path) -> None:
+    engine = FakeEngine(step_s=0.02)
+    with open_site(tmp_path / "data", engine) as site:
+        async with client_of(site) as client:
+            running = asyncio.create_task(client.post(URL, json=PROMPT | {"steps": 50}))
+            while not engine.steps_run:
+                await asyncio.sleep(0.01)
+            engine.drain()
+            answers = [await client.post(URL, json=PROMPT)]
+            await engine.close()
+            answers.append(await running)
+        for answer in answers:
+            assert (answer.status_code, answer.json()["code"]) == (503, "draining")
+            assert int(answer.headers["retry-after"]) >= 1
         assert site.balance_micro() == 10_000_000

@@ -60,7 +60,7 @@ async def test_pricing_is_the_table_in_use(client: httpx.AsyncClient) -> None:
 class TestReadiness:
     async def test_all_checks_are_named(self, client: httpx.AsyncClient) -> None:
         answer = await client.get("/readyz")
-        checks = {"engine": True, "database": True, "disk": True}
+        checks = {"engine": True, "database": True, "disk": True, "accepting": True}
         assert (answer.status_code, answer.json()) == (200, {"status": "ready", "checks": checks})
 
     async def test_a_check_that_fails_is_a_503(self, tmp_path: Path) -> None:
@@ -73,9 +73,17 @@ class TestReadiness:
         assert int(answer.headers["retry-after"]) >= 1
         body = answer.json()
         assert body["status"] == "unready"
-        assert body["checks"] == {"engine": False, "database": True, "disk": False}
+        checks = {"engine": False, "database": True, "disk": False, "accepting": True}
+        assert body["checks"] == checks
         assert (body["error"], body["code"]) == ("not ready: engine, disk", "not_ready")
         assert body["request_id"] == answer.headers["x-request-id"]
+
+    async def test_a_server_that_shuts_down_is_not_ready(
+        self, client: httpx.AsyncClient, site: Site
+    ) -> None:
+        site.engine.drain()
+        answer = await client.get("/readyz")
+        assert (answer.status_code, answer.json()["error"]) == (503, "not ready: accepting")
 
     async def test_it_enqueues_nothing(self, client: httpx.AsyncClient, site: Site) -> None:
         await client.get("/readyz")

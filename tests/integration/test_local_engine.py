@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from photogram.core.errors import EngineOverloadedError
-from photogram.core.messages import CANCELLED, Failed, Finished, JobEvent, Progress
+from photogram.core.messages import CANCELLED, DRAINING, Failed, Finished, JobEvent, Progress
 from photogram.engine.local import LocalEngine, WorkerConfig
 from photogram.weights.locate import inspect
 from tests.acceptance.server import is_alive
@@ -132,6 +134,26 @@ async def test_killed_worker_fails_its_jobs_and_is_replaced(engine: LocalEngine)
     assert isinstance((await run(engine, "after"))[-1], Finished)
 
 
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_worker_that_does_not_listen_does_not_stop_the_event_loop(
+    engine: LocalEngine,
+) -> None:
+    pid = engine.worker_pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    threading.Timer(1, os.kill, (pid, signal.SIGCONT)).start()
+    started = time.monotonic()
+    prompt = "x" * 40_000  # all together, more than the pipe takes
+    jobs = [engine.submit(job(f"s{i}", prompt=prompt), engine.acquire()) for i in range(8)]
+    for i in range(8):
+        engine.cancel(f"s{i}")
+    assert time.monotonic() - started < 0.5
+    for events in jobs:
+        *_, last = [event async for event in events]
+        assert isinstance(last, Failed | Finished)
+    assert engine.num_jobs == 0
+
+
 async def test_closing_ends_the_worker_and_its_jobs(checkpoint: Path) -> None:
     engine = make_engine(checkpoint)
     await engine.start()
@@ -139,14 +161,27 @@ async def test_closing_ends_the_worker_and_its_jobs(checkpoint: Path) -> None:
     pid = engine.worker_pid
     assert pid is not None
     events = engine.submit(job("x", num_steps=50), engine.acquire())
+    late_permit = engine.acquire()
     await anext(events)
+    engine.drain()
+    with pytest.raises(EngineOverloadedError) as refused:
+        engine.acquire()
+    assert refused.value.error_code == "draining"
     await engine.close()
-    *_, last = [event async for event in events]
-    assert isinstance(last, Failed)
+    late_events = engine.submit(job("y"), late_permit)
+    for stream in (events, late_events):
+        *_, last = [event async for event in stream]
+        assert isinstance(last, Failed)
+        assert last.code == DRAINING
+    assert engine.num_jobs == 0
     assert not is_alive(pid)
 
 
-async def test_checkpoint_that_cannot_be_loaded_is_told(checkpoint: Path, tmp_path: Path) -> None:
+async def test_checkpoint_that_cannot_be_loaded_is_told(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "queue.py").write_text("raise SystemExit")  # no module of the worker's
+    monkeypatch.chdir(tmp_path)
     engine = make_engine(checkpoint, load_from=tmp_path / "none")
     await engine.start()
     async with asyncio.timeout(READY_TIMEOUT_S):
@@ -154,6 +189,20 @@ async def test_checkpoint_that_cannot_be_loaded_is_told(checkpoint: Path, tmp_pa
             await asyncio.sleep(0.02)
     assert "none" in engine.load_failure
     assert not engine.is_ready
+    await engine.close()
+
+
+@pytest.mark.parametrize("python", ["/nonexistent/python", "/bin/false"])
+async def test_worker_that_never_lives_is_tried_again_and_then_told(
+    checkpoint: Path, python: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make_engine(checkpoint)
+    monkeypatch.setattr(sys, "executable", python)
+    await engine.start()
+    async with asyncio.timeout(READY_TIMEOUT_S):
+        while engine.load_failure is None:
+            await asyncio.sleep(0.02)
+    assert "2 times" in engine.load_failure
     await engine.close()
 
 

@@ -135,7 +135,8 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         "seed",
         "integer",
         46588,
-        "Same seed, same picture. -1 draws a seed; `x-seed-value` says which.",
+        "Same seed, same picture. Only its low 32 bits count: `seed` and `seed + 4294967296` paint "
+        "the same. -1 draws a seed; `x-seed-value` says which.",
         minimum=-1,
         maximum=MAX_SEED,
     ),

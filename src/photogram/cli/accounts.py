@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from photogram.cli.options import DataOption, JsonOption
+from photogram.core.errors import NotFoundError
 from photogram.core.settings import load_settings
+from photogram.core.telemetry import configure_logging
 from photogram.ledger.pricing import format_credits, parse_credits
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ def create_key(
     as_json: JsonOption = False,
 ) -> None:
     """Make a key. Its token is shown now and never again."""
-    with _open_store(data) as store:
+    with _open_store(data, may_be_new=True) as store:
         key = store.accounts.create_key(account)
     if as_json:
         print(json.dumps({"token": key.token, "key_id": key.key_id, "account": key.account_name}))
@@ -127,7 +129,12 @@ def check(*, data: DataOption = None) -> None:
     )
 
 
-def _open_store(data: Path | None) -> AbstractContextManager["Store"]:
+def _open_store(data: Path | None, *, may_be_new: bool = False) -> AbstractContextManager["Store"]:
+    """The store in the data folder; a mistyped folder is told, not made."""
     from photogram.bootstrap import open_store
 
-    return open_store(load_settings(data=data).data)
+    settings = load_settings(data=data)
+    configure_logging(settings.log_level)  # to stderr: stdout is for the answer
+    if not may_be_new and not settings.database_path.exists():
+        raise NotFoundError(f"no server has used the data folder {settings.data}; see --data")
+    return open_store(settings.data)

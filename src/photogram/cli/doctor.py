@@ -10,11 +10,13 @@ import typer
 from photogram.cli.options import DataOption, ModelOption
 from photogram.core.errors import ConfigurationError, PhotogramError, StorageError
 from photogram.core.settings import Settings, load_settings
+from photogram.core.telemetry import configure_logging
 
 
 def doctor(*, data: DataOption = None, model: ModelOption = None) -> None:
     """Check torch, SQLite, the data folder, the disk and the model; exit 1 if one fails."""
     settings = load_settings(data=data, model=model)
+    configure_logging(settings.log_level)
     checks: dict[str, Callable[[Settings], str]] = {
         "Python": _python,
         "torch": _torch,
@@ -47,8 +49,11 @@ def _torch(settings: Settings) -> str:
         device = choose_device(settings.device)
     except PhotogramError as error:
         raise ConfigurationError(f"{torch.__version__}: {error.message}") from None
-    dtype = str(choose_dtype(device)).removeprefix("torch.")
-    return f"{torch.__version__}, {dtype} on {device}, {torch.get_num_threads()} threads"
+    dtype: str = settings.dtype
+    if dtype == "auto":
+        dtype = str(choose_dtype(device)).removeprefix("torch.")
+    num_threads = settings.threads or torch.get_num_threads()
+    return f"{torch.__version__}, {dtype} on {device}, {num_threads} threads"
 
 
 def _sqlite(_settings: Settings) -> str:
@@ -72,7 +77,10 @@ def _data(settings: Settings) -> str:
 
 
 def _disk(settings: Settings) -> str:
-    free_mib = shutil.disk_usage(settings.data).free // 2**20
+    try:
+        free_mib = shutil.disk_usage(settings.data).free // 2**20
+    except OSError as error:
+        raise StorageError(f"{settings.data}: {error.strerror}") from None
     if free_mib < settings.disk_floor_mib:
         raise StorageError(f"{free_mib} MiB free, less than {settings.disk_floor_mib} MiB")
     return f"{free_mib} MiB free"

@@ -42,11 +42,18 @@ def generate(
     device: DeviceOption = None,
 ) -> None:
     """Paint PROMPT into FILE; with several samples, FILE gets -1, -2, ... before its suffix."""
+    from photogram.api.attributes import ATTRIBUTES, read
     from photogram.bootstrap import model_folder
 
+    attributes = {each.name: each for each in ATTRIBUTES}
     image_format = _format_of(output)
-    if not prompt.strip():
-        raise InvalidRequestError("PROMPT is empty: say what the picture shows")
+    if not output.parent.is_dir():  # told before the work, not after it
+        raise InvalidRequestError(f"cannot write {output}: there is no folder {output.parent}")
+    try:  # as the server reads them: the same words give the same picture
+        prompt = str(read(attributes["prompt"], prompt))
+        guidance = float(read(attributes["guidance"], guidance))
+    except ValueError as error:
+        raise InvalidRequestError(str(error)) from None
     settings = load_settings(model=model, device=device)
     console = Console(stderr=True)
     with console.status("loading the model"):
@@ -67,6 +74,7 @@ def generate(
             guidance=guidance,
             seed=first_seed + index,
             file=(image_format, quality),
+            with_prompt=settings.embed_prompt,
         )
         _write(path, data)
         elapsed = time.perf_counter() - started
@@ -80,7 +88,8 @@ def _load(folder: Path, settings: Settings) -> "Pipeline":
 
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    return Pipeline.from_pretrained(folder, device=settings.device)
+    dtype = None if settings.dtype == "auto" else getattr(torch, settings.dtype)
+    return Pipeline.from_pretrained(folder, device=settings.device, dtype=dtype)
 
 
 def _paint(
@@ -93,6 +102,7 @@ def _paint(
     guidance: float,
     seed: int,
     file: tuple[ImageFormat, int],
+    with_prompt: bool,
 ) -> bytes:
     """One picture as the bytes of a file, with a bar that moves at each step."""
     import numpy as np
@@ -120,6 +130,7 @@ def _paint(
         guidance=guidance,
         width=width,
         height=height,
+        prompt=prompt if with_prompt else None,
     )
     return encode(np.asarray(image), *file, metadata=metadata)
 

@@ -2,6 +2,9 @@
 
 import json
 import shlex
+import sys
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -39,10 +42,10 @@ def serve(
     settings = load_settings(host=host, port=port, data=data, model=model, device=device)
     configure_logging(settings.log_level)
     print(f"Photogram is loading the model; data is in {settings.data}", flush=True)
-    run_server(settings, _announce)
+    run_server(settings, partial(_announce, settings.data))
 
 
-def _announce(announcement: "Announcement") -> None:
+def _announce(data: Path, announcement: "Announcement") -> None:
     key = announcement.first_key
     model, url = announcement.model, announcement.url
     prompt = model.suggested_prompts[0] if model.suggested_prompts else _DEFAULT_PROMPT
@@ -52,7 +55,8 @@ def _announce(announcement: "Announcement") -> None:
     token = key.token if key is not None else "YOUR_API_KEY"
     lines += ["Try it:", curl_line(url, token, prompt)]
     if key is None:
-        lines += ["Another key: photogram keys create --account default"]
+        words = (sys.argv[0], "keys", "create", "--account", "default", "--data", str(data))
+        lines += [f"Another key: {shlex.join(words)}"]
     print("\n".join(lines), flush=True)
 
 

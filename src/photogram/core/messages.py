@@ -20,6 +20,9 @@ CONTENT_TYPES: dict[ImageFormat, str] = {
 CANCELLED = "cancelled"
 """The code of a `Failed` whose job was cancelled, and so ended as it was asked to."""
 
+DRAINING = "draining"
+"""The code of a `Failed` whose job the engine gave up because it closes."""
+
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What a checkpoint can do, read from its folder without loading it.

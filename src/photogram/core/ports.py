@@ -35,8 +35,15 @@ class Engine(Protocol):
     async def start(self) -> None:
         """Begin to load the model; returns at once, `is_ready` says when it is done."""
 
+    @property
+    def is_draining(self) -> bool:
+        """It takes no new jobs, and finishes those that it has."""
+
+    def drain(self) -> None:
+        """Take no new jobs from now on: `acquire` refuses."""
+
     async def close(self) -> None:
-        """Stop the workers; jobs that still run end as `Failed`."""
+        """Stop the workers; jobs that still run end as `Failed` with code `DRAINING`."""
 
     def acquire(self) -> Permit:
         """Take a place in the queue, before anything is written for the job.

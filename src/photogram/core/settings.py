@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     queue_limit: int = Field(256, ge=1, le=100_000, description="Jobs queued or running at once.")
     jobs_per_account: int = Field(64, ge=1, le=100_000, description="Of these, per account.")
     batch_tokens: int = Field(
-        0, ge=0, description="Image tokens of one denoising step at most; 0: set by the device."
+        0, ge=0, description="Text and image tokens of one step at most; 0: set by the device."
     )
     job_timeout_s: float = Field(
         300.0, gt=0, le=86_400, description="A job older than this fails and is not billed."
@@ -48,7 +48,11 @@ class Settings(BaseSettings):
         Decimal("0.002"), ge=0, le=1, description="Share of the price added per unit of guidance."
     )
     first_credits: Decimal = Field(
-        Decimal(100), ge=0, le=1_000_000, description="Granted to the first account when made."
+        Decimal(100),
+        ge=0,
+        le=1_000_000,
+        decimal_places=6,
+        description="Granted to the first account when made.",
     )
     disk_floor_mib: int = Field(64, ge=0, description="Less free disk than this: not ready.")
     embed_prompt: bool = Field(False, description="Write the prompt into the files' metadata.")
@@ -68,13 +72,17 @@ def load_settings(env: Mapping[str, str] | None = None, **overrides: Any) -> Set
         **overrides: Values that win over the environment; None means "not given".
 
     Raises:
-        ConfigurationError: A value that cannot be used, or an unknown variable; it is named.
+        ConfigurationError: A value that cannot be used, or an unknown or empty variable; it is
+            named.
     """
     env = os.environ if env is None else env
     known = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
     unknown = sorted(name for name in env if name.startswith(ENV_PREFIX) and name not in known)
     if unknown:
         raise ConfigurationError(f"unknown setting {', '.join(unknown)} in the environment")
+    empty = sorted(name for name in known if env.get(name) == "")
+    if empty:  # an empty host would be every address, an empty path the current folder
+        raise ConfigurationError(f"{', '.join(empty)}: is empty; set it, or leave it out")
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:

@@ -4,7 +4,9 @@ Knows how many jobs there are, and nothing of what they are.
 """
 
 from photogram.core.errors import EngineOverloadedError
+from photogram.core.messages import DRAINING
 
+_RETRY_DRAINING_S = 5.0
 _RETRY_LOADING_S = 5.0
 _RETRY_FULL_S = 10.0
 
@@ -15,9 +17,14 @@ class Admission:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.num_held = 0
+        self.is_draining = False
 
     def acquire(self, *, is_ready: bool) -> "Place":
         """Take a place, or raise `EngineOverloadedError` at once."""
+        if self.is_draining:
+            raise EngineOverloadedError(
+                "the server is shutting down", code=DRAINING, retry_after_s=_RETRY_DRAINING_S
+            )
         if not is_ready:
             raise EngineOverloadedError(
                 "the model is loading", code="model_loading", retry_after_s=_RETRY_LOADING_S

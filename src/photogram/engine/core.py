@@ -27,6 +27,8 @@ from photogram.core.messages import (
 from photogram.engine.request import Request, Sample
 from photogram.engine.scheduler import Scheduler
 
+_ENCODE_WAIT_S = 0.005
+
 _log = structlog.get_logger(__name__)
 
 
@@ -92,7 +94,7 @@ class EngineCore:
         for sample in plan.begin:
             self._begin(sample)
         self._denoise([sample for sample in plan.batch if self._is_live(sample)])
-        if plan.decode is not None:
+        if plan.decode is not None and self._is_live(plan.decode):
             self._decode(plan.decode)
         self._collect()
 
@@ -119,10 +121,10 @@ class EngineCore:
         try:
             self._step_together(batch)
         except Exception as error:  # noqa: BLE001 found out below whose failure it is
-            if len({sample.request for sample in batch}) == 1:
+            if len(batch) == 1:
                 self._fail_with(batch[0].request, error)
                 return
-            _log.warning("batch_failed_retrying_alone", num_samples=len(batch))
+            _log.warning("batch_failed_retrying_alone", num_samples=len(batch), exc_info=error)
             for sample in batch:
                 if self._is_live(sample):
                     self._denoise([sample])
@@ -149,7 +151,8 @@ class EngineCore:
 
     def _collect(self) -> None:
         if self._encoding and not self._scheduler.has_work:
-            wait(self._encoding, return_when=FIRST_COMPLETED)
+            # Not for long: a new job or a cancellation may be waiting to be handled.
+            wait(self._encoding, timeout=_ENCODE_WAIT_S, return_when=FIRST_COMPLETED)
         for future in [future for future in self._encoding if future.done()]:
             sample = self._encoding.pop(future)
             if not self._is_live(sample):

@@ -12,6 +12,7 @@ import numpy as np
 from photogram.core.messages import (
     CANCELLED,
     CONTENT_TYPES,
+    DRAINING,
     EncodedImage,
     Failed,
     Finished,
@@ -83,7 +84,15 @@ class FakeEngine:
     async def start(self) -> None:
         self.is_ready = True
 
+    @property
+    def is_draining(self) -> bool:
+        return self._admission.is_draining
+
+    def drain(self) -> None:
+        self._admission.is_draining = True
+
     async def close(self) -> None:
+        self.drain()
         self.is_ready = False
         for cancelled in self._cancelled.values():
             cancelled.set()
@@ -106,7 +115,8 @@ class FakeEngine:
             for step in range(1, job.num_steps + 1):
                 await asyncio.sleep(self.step_s)
                 if cancelled.is_set():
-                    yield Failed(job_id=job.job_id, code=CANCELLED, message="cancelled")
+                    code = CANCELLED if self.is_ready else DRAINING
+                    yield Failed(job_id=job.job_id, code=code, message=code)
                     return
                 self.steps_run[job.job_id] = step
                 yield Progress(job.job_id, step, job.num_steps)

@@ -7,6 +7,7 @@ one is started.
 
 import asyncio
 import os
+import queue
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ import structlog
 
 from photogram.core.errors import EngineFailedError
 from photogram.core.messages import (
+    DRAINING,
     CancelJob,
     Command,
     Failed,
@@ -34,7 +36,10 @@ from photogram.core.ports import Permit
 from photogram.engine.admission import Admission
 
 _RESTART_DELAYS_S = (0.0, 1.0, 5.0, 15.0)
-"""Pauses before each restart in a row that never became ready; the last one repeats."""
+"""Pauses before a restart, by how many starts in a row did not load; the last one repeats."""
+
+_NUM_STARTS = 2
+"""So many starts in a row that did not load are told as a failure to load."""
 
 _CLOSE_TIMEOUT_S = 5.0
 
@@ -79,6 +84,7 @@ class LocalEngine:
         self._jobs: dict[str, _Job] = {}
         self._worker: _Worker | None = None
         self._supervisor: asyncio.Task[None] | None = None
+        self._num_failed_starts = 0
 
     @property
     def num_jobs(self) -> int:
@@ -92,12 +98,19 @@ class LocalEngine:
     async def start(self) -> None:
         self._supervisor = asyncio.create_task(self._supervise())
 
+    @property
+    def is_draining(self) -> bool:
+        return self._admission.is_draining
+
+    def drain(self) -> None:
+        self._admission.is_draining = True
+
     async def close(self) -> None:
+        self.drain()
         if self._supervisor is not None:
             self._supervisor.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._supervisor
-        self._fail_all("the server is shutting down")
+            await asyncio.wait({self._supervisor})
+        self._fail_all(DRAINING, "the server is shutting down")
 
     def acquire(self) -> Permit:
         return self._admission.acquire(is_ready=self.is_ready)
@@ -105,8 +118,12 @@ class LocalEngine:
     def submit(self, job: GenerateJob, permit: Permit) -> AsyncIterator[JobEvent]:
         record = _Job(permit)
         self._jobs[job.job_id] = record
-        if self._worker is None or not self._worker.send(job):
-            self._deliver(_engine_failed(job.job_id, "the model's process is not there"))
+        if self._worker is not None:
+            self._worker.send(job)
+        elif self.is_draining:
+            self._fail(job.job_id, DRAINING, "the server is shutting down")
+        else:
+            self._fail(job.job_id, EngineFailedError.code, "the model's process is not there")
         return record.read()
 
     def cancel(self, job_id: str) -> None:
@@ -115,27 +132,44 @@ class LocalEngine:
 
     async def _supervise(self) -> None:
         """Keep one worker alive until cancelled."""
-        num_failures = 0
         while True:
-            worker = _Worker(self._config)
-            self._worker = worker
+            self._num_failed_starts += 1  # until it says that it is ready
             try:
-                async for event in worker.events():
-                    num_failures = 0 if isinstance(event, Ready) else num_failures
-                    self._take(event)
-            finally:
-                self.is_ready = False
-                self._worker = None
-                await worker.stop()
-            _log.error("worker_died", exit_status=worker.exit_status)
-            self._fail_all("the model's process ended")
-            await asyncio.sleep(_RESTART_DELAYS_S[min(num_failures, len(_RESTART_DELAYS_S) - 1)])
-            num_failures += 1
+                await self._run_worker()
+            except (OSError, subprocess.SubprocessError):
+                _log.exception("worker_failed")
+            self._fail_all(EngineFailedError.code, "the model's process ended")
+            if self._num_failed_starts >= _NUM_STARTS and self.load_failure is None:
+                self.load_failure = (
+                    f"the model's process ended {self._num_failed_starts} times before the model"
+                    " was loaded; the log says why (status -9: too little memory)"
+                )
+            longest = len(_RESTART_DELAYS_S) - 1
+            await asyncio.sleep(_RESTART_DELAYS_S[min(self._num_failed_starts, longest)])
+
+    async def _run_worker(self) -> None:
+        """One worker, from its start to its end.
+
+        Raises:
+            OSError: It could not be started.
+            subprocess.SubprocessError: It did not end when it was killed.
+        """
+        worker = _Worker(self._config)
+        self._worker = worker
+        try:
+            async for event in worker.events():
+                self._take(event)
+        finally:
+            self.is_ready = False
+            self._worker = None
+            await worker.stop()
+        _log.error("worker_died", exit_status=worker.exit_status)
 
     def _take(self, event: _Event) -> None:
         match event:
             case Ready():
                 self.is_ready, self.load_failure = True, None
+                self._num_failed_starts = 0
             case LoadFailed(message):
                 self.load_failure = message
                 _log.error("model_not_loaded", reason=message)
@@ -149,9 +183,13 @@ class LocalEngine:
                 del self._jobs[event.job_id]
                 job.permit.release()
 
-    def _fail_all(self, reason: str) -> None:
+    def _fail_all(self, code: str, reason: str) -> None:
         for job_id in list(self._jobs):
-            self._deliver(_engine_failed(job_id, reason))
+            self._fail(job_id, code, reason)
+
+    def _fail(self, job_id: str, code: str, reason: str) -> None:
+        message = f"{reason}; the job was not billed"
+        self._deliver(Failed(job_id=job_id, code=code, message=message))
 
 
 class _Job:
@@ -169,23 +207,19 @@ class _Job:
             yield event
 
 
-def _engine_failed(job_id: str, reason: str) -> Failed:
-    return Failed(
-        job_id=job_id, code=EngineFailedError.code, message=f"{reason}; the job was not billed"
-    )
-
-
 class _Worker:
-    """One worker process and its pipe."""
+    """One worker process and its pipe; two threads wait for it, so that the event loop never does."""
 
     def __init__(self, config: WorkerConfig) -> None:
         self._pipe, theirs = Pipe()
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[_Event | None] = asyncio.Queue()
+        self._outbox: queue.SimpleQueue[WorkerConfig | Command | None] = queue.SimpleQueue()
         self._process = _spawn(theirs)
         theirs.close()
-        self._pipe.send_bytes(msgspec.msgpack.encode(config))
-        threading.Thread(target=self._read, daemon=True).start()
+        self._outbox.put(config)
+        for work in (self._read, self._write):
+            threading.Thread(target=work, daemon=True).start()
 
     @property
     def pid(self) -> int:
@@ -195,13 +229,9 @@ class _Worker:
     def exit_status(self) -> int | None:
         return self._process.returncode
 
-    def send(self, command: Command) -> bool:
-        """Hand a command over; False if the worker is gone."""
-        try:
-            self._pipe.send_bytes(msgspec.msgpack.encode(command))
-        except OSError:
-            return False
-        return True
+    def send(self, command: Command) -> None:
+        """Hand a command over. A worker that is gone does not get it, and `events` ends."""
+        self._outbox.put(command)
 
     async def events(self) -> AsyncIterator[_Event]:
         """Everything that the worker says, until it is gone."""
@@ -214,14 +244,23 @@ class _Worker:
         A worker has nothing to save, and in the middle of a step it would not listen.
         """
         self._process.kill()
+        self._outbox.put(None)
         await asyncio.to_thread(self._process.wait, _CLOSE_TIMEOUT_S)
+
+    def _write(self) -> None:
+        with suppress(OSError):  # the worker's end, which the reader tells
+            while (message := self._outbox.get()) is not None:
+                self._pipe.send_bytes(msgspec.msgpack.encode(message))
 
     def _read(self) -> None:
         decoder = msgspec.msgpack.Decoder(_Event)
-        with suppress(EOFError, OSError):
+        try:
             while True:
                 self._post(decoder.decode(self._pipe.recv_bytes()))
-        self._post(None)
+        except (EOFError, OSError):
+            pass  # the worker's end
+        finally:
+            self._post(None)
 
     def _post(self, event: _Event | None) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody listens any more
@@ -231,7 +270,8 @@ class _Worker:
 def _spawn(pipe: Connection) -> "subprocess.Popen[bytes]":
     """Start a worker that inherits its end of the pipe, and no other file of this process."""
     return subprocess.Popen(  # noqa: S603 nothing of the command comes from outside
-        [sys.executable, "-m", "photogram.engine.worker", str(pipe.fileno())],
+        # -P: a module in the folder that the server was started in is not the worker's.
+        [sys.executable, "-P", "-m", "photogram.engine.worker", str(pipe.fileno())],
         pass_fds=[pipe.fileno()],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,  # a command's own output is for its user

@@ -1,15 +1,19 @@
 """Decides what the next step works on; touches no tensor and reads no clock.
 
-Samples take turns: those that ran longest ago go first, as many as fit the token budget, so that
-a job joins at the next step and never waits for another's whole run. One picture is decoded per
-step, so that a burst of finished ones does not stall those that still run.
+Running samples take turns: those that ran longest ago go first, as many as fit the token budget.
+Only so many run at once, because each holds memory on the device; the tenant with the fewest
+running is let in first, and one with none at once, so that nobody waits for another's whole run.
+One picture is decoded per step, so that a burst of finished ones does not stall those that run.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from photogram.engine.request import Request, Sample
+
+MAX_RUNNING = 64
+"""One sample of FLUX.1 [dev] holds 53 MB for 25 steps, most of it modulation vectors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,28 +36,33 @@ class Scheduler:
 
     Args:
         batch_tokens: Tokens of one denoising step at most; a single larger sample runs alone.
+        max_running: Samples that have begun at most, but for one of each further tenant.
     """
 
-    def __init__(self, batch_tokens: int) -> None:
+    def __init__(self, batch_tokens: int, max_running: int = MAX_RUNNING) -> None:
         self.batch_tokens = batch_tokens
+        self.max_running = max_running
+        self._waiting: deque[Sample] = deque()
         self._denoising: deque[Sample] = deque()
         self._denoised: deque[Sample] = deque()
 
     @property
     def has_work(self) -> bool:
-        return bool(self._denoising or self._denoised)
+        return bool(self._waiting or self._denoising or self._denoised)
 
     def add(self, request: Request) -> None:
         """Queue all samples of a new request."""
-        self._denoising.extend(request.samples)
+        self._waiting.extend(request.samples)
 
     def remove(self, request: Request) -> None:
         """Forget a request that failed or was cancelled, wherever its samples are."""
+        self._waiting = deque(s for s in self._waiting if s.request is not request)
         self._denoising = deque(s for s in self._denoising if s.request is not request)
         self._denoised = deque(s for s in self._denoised if s.request is not request)
 
     def schedule(self) -> Plan:
         """Choose the next step's work; the chosen samples go to the back of the queue."""
+        self._admit()
         batch = self._take_batch()
         self._denoising.extend(batch)
         return Plan(
@@ -69,6 +78,21 @@ class Scheduler:
             done = set(denoised)
             self._denoising = deque(s for s in self._denoising if s not in done)
             self._denoised.extend(denoised)
+
+    def _admit(self) -> None:
+        """Let waiting samples in, ahead of those that have had a turn."""
+        running = Counter(sample.request.job.tenant for sample in self._denoising)
+        admitted: list[Sample] = []
+        while self._waiting:
+            # min keeps the order of arrival among tenants that have equally many
+            sample = min(self._waiting, key=lambda sample: running[sample.request.job.tenant])
+            tenant = sample.request.job.tenant
+            if running[tenant] and running.total() >= self.max_running:
+                break
+            self._waiting.remove(sample)
+            running[tenant] += 1
+            admitted.append(sample)
+        self._denoising.extendleft(reversed(admitted))
 
     def _take_batch(self) -> list[Sample]:
         batch: list[Sample] = []

@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import msgspec
+import structlog
 import torch
 
 from photogram.core.errors import PhotogramError
@@ -30,6 +31,8 @@ _AUTO_BATCH_TOKENS = {"cpu": 1024, "cuda": 9216}
 """Tokens of a step by device: where a larger batch no longer paints more pictures a second."""
 
 _NUM_ENCODERS = 2
+
+_log = structlog.get_logger(__name__)
 
 
 def main() -> None:
@@ -49,6 +52,10 @@ def main() -> None:
         )
     except PhotogramError as error:
         _send(pipe, LoadFailed(error.message))
+        return
+    except Exception as error:  # noqa: BLE001 - out of memory, say: the server must be told
+        _log.exception("model_not_loaded")
+        _send(pipe, LoadFailed(f"{config.model} could not be loaded: {error}"))
         return
     _send(pipe, Ready())
     _serve(pipe, inbox, runner, config.batch_tokens or _auto_batch_tokens(config.device))

@@ -18,9 +18,11 @@ from photogram.core.errors import (
     ConflictError,
     DeadlineExceededError,
     EngineFailedError,
+    EngineOverloadedError,
+    PhotogramError,
     StorageError,
 )
-from photogram.core.messages import CANCELLED, Failed, Finished, JobEvent, Progress
+from photogram.core.messages import CANCELLED, DRAINING, Failed, Finished, JobEvent, Progress
 from photogram.core.ports import Engine
 from photogram.generation import repository
 from photogram.generation.states import JobState
@@ -76,8 +78,8 @@ class Dispatcher:
     def follow(self, submission: Submission) -> asyncio.Task[Outcome]:
         """Read a job's events in the background; the task's result is the job's.
 
-        It raises `EngineFailedError`, `DeadlineExceededError` or `StorageError`; the job is not
-        billed then.
+        It raises `EngineFailedError`, `EngineOverloadedError` (the engine closes),
+        `DeadlineExceededError` or `StorageError`; the job is not billed then.
         """
         task = asyncio.create_task(self._follow(submission))
         self._jobs.add(task)
@@ -116,7 +118,7 @@ class Dispatcher:
             return await self._settle(submission, last)
         state = JobState.CANCELLED if last.code == CANCELLED else JobState.FAILED
         await self.fail(submission.job_id, state, last.code)
-        raise EngineFailedError(last.message, code=last.code)
+        raise _error_of(last)
 
     async def _read(self, submission: Submission) -> Finished | Failed:
         """All events of a job; an engine that breaks off has failed on it."""
@@ -176,6 +178,12 @@ class Dispatcher:
         self._late.add(task)
         task.add_done_callback(self._late.discard)
         task.add_done_callback(_mark_read)
+
+
+def _error_of(failed: Failed) -> PhotogramError:
+    """What is told to the caller: to try again where the engine gave the job up unpainted."""
+    family = EngineOverloadedError if failed.code == DRAINING else EngineFailedError
+    return family(failed.message, code=failed.code)
 
 
 def _mark_read(task: asyncio.Task[Any]) -> None:

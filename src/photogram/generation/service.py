@@ -121,6 +121,7 @@ class GenerationService:
 
         Raises:
             EngineFailedError: The engine failed on it, or (code ``cancelled``) it was cancelled.
+            EngineOverloadedError: The engine closes (code ``draining``).
             DeadlineExceededError: It took too long.
             StorageError: It could not be settled.
         """

@@ -35,11 +35,10 @@ def encode(
         case "webp":
             image.save(buffer, "webp", quality=quality, **blocks)
         case "jpeg":
-            # 4:4:4 or 4:2:0
+            # 4:4:4 or 4:2:0; no `optimize`: Pillow then guesses the file's size, and fails on a
+            # noisy picture that is larger
             subsampling = 0 if quality >= _SHARP_QUALITY else 2
-            image.save(
-                buffer, "jpeg", quality=quality, optimize=True, subsampling=subsampling, **blocks
-            )
+            image.save(buffer, "jpeg", quality=quality, subsampling=subsampling, **blocks)
         case "png":
             text = PngImagePlugin.PngInfo()
             text.add_text("Software", SOFTWARE)

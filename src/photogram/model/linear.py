@@ -3,8 +3,11 @@
 In: the packed tokens of a batch. Out: the product, where a token's result does not depend, to the
 last bit, on how many other rows there are. On a CPU that is a property of oneDNN's kernels (MKL's,
 which `torch.nn.functional.linear` takes for float32, choose another order of summation for few rows
-per thread), with one exception, a single row, which is doubled here.
+per thread), with one exception, a single row, which is doubled here. Where oneDNN cannot multiply
+(another device, a precision that this CPU lacks), torch's own product is taken, without the promise.
 """
+
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +40,17 @@ def linear_gelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def _has_onednn(x: Tensor) -> bool:
-    return x.device.type == "cpu" and torch.backends.mkldnn.is_available()
+    return x.device.type == "cpu" and _onednn_multiplies(x.dtype)
+
+
+@cache
+def _onednn_multiplies(dtype: torch.dtype) -> bool:
+    if not torch.backends.mkldnn.is_available():
+        return False
+    if dtype == torch.bfloat16:
+        has_bf16: bool = torch.ops.mkldnn._is_mkldnn_bf16_supported()  # noqa: SLF001 - no other name
+        return has_bf16
+    return dtype == torch.float32
 
 
 def _onednn_linear(x: Tensor, weight: Tensor, bias: Tensor, post: str, algorithm: str) -> Tensor:

@@ -76,7 +76,11 @@ def step_batch(transformer: Flux, batch: Sequence[Denoising]) -> None:
         mods=[item.mods[item.step] for item in batch],
         packing=packing,
     )
-    for item, velocity in zip(batch, velocities.split(packing.img), strict=True):
-        sigma, sigma_next = item.sigmas[item.step : item.step + 2]
-        item.img = euler_step(item.img, velocity, sigma, sigma_next)
+    moved = [
+        euler_step(item.img, velocity, *item.sigmas[item.step : item.step + 2])
+        for item, velocity in zip(batch, velocities.split(packing.img), strict=True)
+    ]
+    # all or none: a step that ran out of memory half-way is run again
+    for item, img in zip(batch, moved, strict=True):
+        item.img = img
         item.step += 1

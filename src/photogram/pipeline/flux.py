@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -20,10 +21,10 @@ from photogram.core.errors import EngineFailedError, ErrorDetail, InvalidRequest
 from photogram.core.messages import ModelInfo
 from photogram.model.rope import rope
 from photogram.pipeline.batch import Denoising, step_batch
-from photogram.pipeline.conditioning import Conditioner
+from photogram.pipeline.conditioning import Conditioner, Conditioning
 from photogram.pipeline.device import choose_device, choose_dtype
 from photogram.sampling import latents
-from photogram.sampling.schedule import make_schedule
+from photogram.sampling.schedule import Schedule, make_schedule
 from photogram.weights.load import Networks, load
 from photogram.weights.locate import Checkpoint, inspect
 
@@ -32,6 +33,9 @@ DEFAULT_GUIDANCE = 3.5
 DEFAULT_SEED = 46588
 
 _SHAPES_KEPT = 64
+
+_ModsKey = tuple[str, float, int, int]
+"""What the modulation of all steps depends on: prompt, guidance, steps, image tokens."""
 
 
 class Pipeline:
@@ -55,6 +59,7 @@ class Pipeline:
             networks, checkpoint.clip_tokens, self.model.max_text_tokens, device
         )
         self._positions = lru_cache(maxsize=_SHAPES_KEPT)(self._make_positions)
+        self._mods: WeakValueDictionary[_ModsKey, Tensor] = WeakValueDictionary()
 
     @classmethod
     def from_pretrained(
@@ -133,6 +138,8 @@ class Pipeline:
             InvalidRequestError: A value out of range.
         """
         self._check_size(width, height)
+        if not _is_unicode(prompt):
+            raise _invalid("prompt", "it holds half of a surrogate pair, which is no character")
         if num_steps < 1:
             raise _invalid("steps", f"{num_steps} is less than 1")
         if not math.isfinite(guidance):
@@ -144,15 +151,12 @@ class Pipeline:
         conditioning = self._condition(prompt)
         schedule = make_schedule(self.checkpoint.schedule, num_steps, rows * columns)
         noise = latents.noise(seed, params.latent_channels, 2 * rows, 2 * columns)
-        strength = torch.tensor([guidance], dtype=torch.float32, device=self.device)
         return Denoising(
             img=latents.pack(noise).to(self.device),
             txt=conditioning.txt,
             pe=self._positions(rows, columns),
-            mods=self._networks.transformer.modulate(
-                schedule.timesteps.to(self.device),
-                strength if params.guidance_embed else None,
-                conditioning.vec,
+            mods=self._modulate(
+                (prompt, guidance, num_steps, rows * columns), schedule, conditioning
             ),
             sigmas=tuple(schedule.sigmas.tolist()),
             width=width,
@@ -187,6 +191,19 @@ class Pipeline:
         pixels = (image / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
         return pixels.permute(1, 2, 0).contiguous().cpu().numpy()
 
+    def _modulate(self, key: _ModsKey, schedule: Schedule, conditioning: Conditioning) -> Tensor:
+        """The modulation of all steps; samples that differ in their seed alone share it."""
+        mods = self._mods.get(key)
+        if mods is None:
+            _, guidance, _, _ = key
+            strength = torch.tensor([guidance], dtype=torch.float32, device=self.device)
+            mods = self._mods[key] = self._networks.transformer.modulate(
+                schedule.timesteps.to(self.device),
+                strength if self.checkpoint.transformer.guidance_embed else None,
+                conditioning.vec,
+            )
+        return mods
+
     def _make_positions(self, rows: int, columns: int) -> Tensor:
         ids = latents.position_ids(rows, columns, self.model.max_text_tokens)
         return rope(ids, self.checkpoint.transformer.axes_dim).to(self.device)
@@ -201,6 +218,14 @@ class Pipeline:
                     f"{side} is not a multiple of {multiple}; the nearest are "
                     f"{below} and {below + multiple}",
                 )
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _invalid(field: str, problem: str) -> InvalidRequestError:

@@ -58,16 +58,21 @@ class DataFolder:
 
         Raises:
             ConfigurationError: Another server holds it.
+            StorageError: The folder's disk has no locks, or the file is another user's.
         """
-        lock_fd = os.open(self.path / "server.lock", os.O_CREAT | os.O_RDWR, 0o600)
         try:
-            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock_fd = os.open(self.path / "server.lock", os.O_CREAT | os.O_RDWR, 0o600)
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(lock_fd)
+            self.close()
             raise ConfigurationError(
                 f"another server already uses the data folder {self.path}"
             ) from None
-        self._lock_fd = lock_fd
+        except OSError as error:
+            self.close()
+            raise StorageError(
+                f"the data folder {self.path} cannot be locked: {error.strerror}"
+            ) from error
 
     def close(self) -> None:
         """Give the lock back, if it is held."""

@@ -49,10 +49,11 @@ class Autoencoder:
 
 
 @dataclass(frozen=True, slots=True)
-class TextEncoder:
-    """The width of a text encoder's embeddings."""
+class ClipEncoder:
+    """The width of CLIP's embeddings, and the longest text that it reads."""
 
     width: int
+    num_positions: int
 
 
 def read_transformer(folder: Path) -> FluxParams:
@@ -132,13 +133,26 @@ def read_schedule(folder: Path) -> ScheduleParams:
         raise CheckpointError(f"{config.path}: {error}") from None
 
 
-def read_text_encoder(folder: Path, width_key: str) -> TextEncoder:
-    """The width of a text encoder, which transformers' config has under `width_key`.
+def read_clip(folder: Path) -> ClipEncoder:
+    """CLIP's numbers.
+
+    Raises:
+        CheckpointError: A value that is missing or of another type.
+    """
+    config = Config.read(folder / "config.json")
+    return ClipEncoder(
+        width=config.integer("hidden_size"),
+        num_positions=config.integer("max_position_embeddings", 77),
+    )
+
+
+def read_t5_width(folder: Path) -> int:
+    """The width of T5's embeddings.
 
     Raises:
         CheckpointError: It is missing or of another type.
     """
-    return TextEncoder(Config.read(folder / "config.json").integer(width_key))
+    return Config.read(folder / "config.json").integer("d_model")
 
 
 def read_text_length(folder: Path, default: int) -> int:

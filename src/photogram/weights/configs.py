@@ -71,9 +71,13 @@ class Config:
         value = self._get(key, default)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.wrong(key, "a number")
-        if not math.isfinite(value):
+        try:
+            number = float(value)
+        except OverflowError:  # a whole number of more than 308 digits
+            number = math.inf
+        if not math.isfinite(number):
             raise self.wrong(key, "a finite number")
-        return float(value)
+        return number
 
     def flag(self, key: str, *, default: bool) -> bool:
         """True or false."""

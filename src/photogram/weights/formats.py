@@ -51,10 +51,13 @@ def read_headers(folder: Path, stem: str) -> dict[str, TensorHeader]:
         stem: The file's name before ``.safetensors``, as diffusers or transformers writes it.
 
     Raises:
-        CheckpointError: No weights, pickled weights, or files that do not hold what they state.
+        CheckpointError: No weights, two sets of them, pickled weights, or files that do not hold
+            what they state.
     """
     single = folder / f"{stem}.safetensors"
     index = folder / f"{stem}.safetensors.index.json"
+    if single.is_file() and index.is_file():
+        raise CheckpointError(f"{folder} holds {single.name} and {index.name}; remove one of them")
     if single.is_file():
         return _read_file(single)
     if index.is_file():

@@ -53,7 +53,7 @@ def load(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Ne
     """
     folder = checkpoint.folder
     with _quiet():
-        return Networks(
+        networks = Networks(
             transformer=load_transformer(checkpoint, device, dtype),
             vae=_load_network(diffusers.AutoencoderKL, folder / "vae", torch_dtype=dtype).to(
                 device=device, memory_format=torch.channels_last
@@ -67,6 +67,9 @@ def load(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Ne
             tokenizer=_load_tokenizer(folder / "tokenizer", checkpoint.tokenizers[0]),
             tokenizer_2=_load_tokenizer(folder / "tokenizer_2", checkpoint.tokenizers[1]),
         )
+    _check_tokens(folder / "tokenizer", networks.tokenizer, networks.text_encoder)
+    _check_tokens(folder / "tokenizer_2", networks.tokenizer_2, networks.text_encoder_2)
+    return networks
 
 
 def load_transformer(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Flux:
@@ -104,9 +107,8 @@ def _load_network(kind: Any, folder: Path, **dtype: torch.dtype) -> Any:
         network, found = kind.from_pretrained(
             folder, use_safetensors=True, local_files_only=True, output_loading_info=True, **dtype
         )
-    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(f"{folder} cannot be loaded: {reason}") from None
+    except Exception as error:
+        raise _not_loaded(folder, error) from error
     for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if found[problem]:
             name = sorted(map(str, found[problem]))[0]
@@ -121,8 +123,23 @@ def _load_tokenizer(folder: Path, class_name: str) -> Any:
     try:
         return kind.from_pretrained(folder, local_files_only=True)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(f"{folder} cannot be loaded: {reason}") from error
+        raise _not_loaded(folder, error) from error
+
+
+def _not_loaded(folder: Path, error: Exception) -> CheckpointError:
+    reason = str(error).strip() or type(error).__name__
+    return CheckpointError(f"{folder} cannot be loaded: {reason.splitlines()[0]}")
+
+
+def _check_tokens(folder: Path, tokenizer: Any, text_encoder: Any) -> None:
+    """Each token must have its embedding: one without it fails a prompt, or the whole GPU."""
+    if tokenizer.pad_token_id is None:
+        raise CheckpointError(f"{folder} names no pad_token, and prompts are padded")
+    num_tokens, num_embeddings = len(tokenizer), text_encoder.config.vocab_size
+    if num_tokens > num_embeddings:
+        raise CheckpointError(
+            f"{folder} has {num_tokens} tokens, but its text encoder embeds {num_embeddings}"
+        )
 
 
 @contextlib.contextmanager

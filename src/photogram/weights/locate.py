@@ -14,10 +14,10 @@ from photogram.model.params import FluxParams
 from photogram.sampling.params import ScheduleParams
 from photogram.weights.components import (
     Autoencoder,
-    TextEncoder,
     read_autoencoder,
+    read_clip,
     read_schedule,
-    read_text_encoder,
+    read_t5_width,
     read_text_length,
     read_transformer,
 )
@@ -95,15 +95,30 @@ def inspect(folder: Path) -> Checkpoint:
     Raises:
         CheckpointError: The first thing that is wrong.
     """
+    try:
+        return _inspect(folder)
+    except OSError as error:  # looking for a file may be refused as well as reading it
+        raise CheckpointError(
+            f"{error.filename or folder} cannot be read: {error.strerror}"
+        ) from None
+
+
+def _inspect(folder: Path) -> Checkpoint:
     if not folder.is_dir():
         raise CheckpointError(f"the model folder {folder} does not exist")
     classes = _read_index(folder)
     params = read_transformer(folder / "transformer")
     autoencoder = read_autoencoder(folder / "vae")
     schedule = read_schedule(folder / "scheduler")
-    clip = read_text_encoder(folder / "text_encoder", "hidden_size")
-    t5 = read_text_encoder(folder / "text_encoder_2", "d_model")
-    _check_widths(folder, params, autoencoder, clip, t5)
+    clip = read_clip(folder / "text_encoder")
+    t5_width = read_t5_width(folder / "text_encoder_2")
+    _check_widths(folder, params, autoencoder, clip.width, t5_width)
+    clip_tokens = read_text_length(folder / "tokenizer", _CLIP_TOKENS)
+    if clip_tokens > clip.num_positions:
+        raise CheckpointError(
+            f"{folder / 'tokenizer' / 'tokenizer_config.json'}: model_max_length is {clip_tokens}, "
+            f"but text_encoder's config.json gives {clip.num_positions} positions"
+        )
 
     headers = {name: read_headers(folder / name, stem) for name, stem in _STEMS.items()}
     check_transformer(headers["transformer"], params, folder / "transformer")
@@ -126,7 +141,7 @@ def inspect(folder: Path) -> Checkpoint:
         profile=profile,
         components=tuple(_count(name, classes[name], headers[name]) for name in _STEMS),
         tokenizers=(classes["tokenizer"], classes["tokenizer_2"]),
-        clip_tokens=read_text_length(folder / "tokenizer", _CLIP_TOKENS),
+        clip_tokens=clip_tokens,
         transformer=params,
         autoencoder=autoencoder,
         schedule=schedule,
@@ -188,13 +203,13 @@ def _read_index(folder: Path) -> dict[str, str]:
 
 
 def _check_widths(
-    folder: Path, params: FluxParams, autoencoder: Autoencoder, clip: TextEncoder, t5: TextEncoder
+    folder: Path, params: FluxParams, autoencoder: Autoencoder, clip_width: int, t5_width: int
 ) -> None:
     """The networks must fit each other; each pair of numbers is in two files."""
     pairs = [
         ("in_channels / 4", params.latent_channels, "vae", autoencoder.latent_channels),
-        ("pooled_projection_dim", params.vec_in_dim, "text_encoder", clip.width),
-        ("joint_attention_dim", params.context_in_dim, "text_encoder_2", t5.width),
+        ("pooled_projection_dim", params.vec_in_dim, "text_encoder", clip_width),
+        ("joint_attention_dim", params.context_in_dim, "text_encoder_2", t5_width),
     ]
     for name, ours, other, theirs in pairs:
         if ours != theirs:

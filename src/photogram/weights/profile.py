@@ -84,13 +84,14 @@ def read_profile(folder: Path, size_multiple: int) -> Profile:
     unknown = sorted(set(config.names) - _KEYS)
     if unknown:
         raise CheckpointError(f"{path}: unknown key {', '.join(unknown)}")
-    slug = config.text("slug", _slug_of(folder.resolve().name))
+    folder_name = _name_of(folder.absolute())
+    slug = config.text("slug", _slug_of(folder_name))
     if _SLUG.fullmatch(slug) is None:
         raise config.wrong("slug", "lower-case letters and digits, joined by hyphens")
     native_size = config.integer("native_size", NATIVE_SIZE, low=size_multiple, high=8192)
     return Profile(
         slug=slug,
-        name=config.text("name", folder.resolve().name or slug),
+        name=config.text("name", folder_name or slug),
         aspect_ratios=_aspect_ratios(config, native_size, size_multiple),
         concepts=config.texts("concepts"),
         styles=config.texts("styles"),
@@ -128,6 +129,13 @@ def _aspect_ratios(
 
 def _rounded(side: float, size_multiple: int) -> int:
     return max(round(side / size_multiple), 1) * size_multiple
+
+
+def _name_of(folder: Path) -> str:
+    """The folder's own name, or in a hub's cache (``models--OWNER--NAME/snapshots/HASH``) its model's."""
+    if folder.parent.name == "snapshots" and folder.parents[1].name.startswith("models--"):
+        return folder.parents[1].name.rpartition("--")[2]
+    return folder.name
 
 
 def _slug_of(name: str) -> str:

@@ -27,6 +27,9 @@ def test_flag_wins_over_environment_and_environment_over_default(
         ("PHOTOGRAM_DEVICE", "tpu"),
         ("PHOTOGRAM_PRICE_PER_STEP", "-1"),
         ("PHOTOGRAM_JOB_TIMEOUT_S", "nan"),
+        ("PHOTOGRAM_FIRST_CREDITS", "0.0000001"),
+        ("PHOTOGRAM_HOST", ""),
+        ("PHOTOGRAM_DATA", ""),
     ],
 )
 def test_bad_value_is_refused_and_named(

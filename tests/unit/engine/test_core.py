@@ -1,11 +1,15 @@
 """The engine's promises, with a runner that only remembers what it was asked to do."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from photogram.core.messages import CANCELLED, CancelJob, Failed, Finished, Progress
-from tests.unit.engine.recording import RecordedCore, job
+from photogram.engine.scheduler import Scheduler
+from tests.unit.engine.recording import RecordedCore, RecordingRunner, job
 
 
 def test_job_runs_exactly_its_steps_and_reports_each() -> None:
@@ -24,7 +28,7 @@ def test_requests_join_and_leave_between_steps() -> None:
     recorded.core.step()
     recorded.core.handle(job("short", num_steps=2))
     recorded.run()
-    assert recorded.runner.batches == [
+    assert [sorted(batch) for batch in recorded.runner.batches] == [
         ["long"],
         ["long", "short"],
         ["long", "short"],
@@ -132,3 +136,62 @@ def test_every_job_ends_once_and_runs_its_steps(
             assert steps_run.count(event.job_id) == num_steps * num_samples
         else:
             assert steps_run.count(event.job_id) <= num_steps * num_samples
+
+
+@dataclass
+class OneSampleFails(RecordingRunner):
+    """The second sample fails in its step, and then nothing of its request may run any more."""
+
+    def step(self, states: Sequence[str]) -> None:
+        if len(self.begun) == 2:
+            raise RuntimeError("step")
+        super().step(states)
+
+    def decode(self, state: str) -> str:
+        raise AssertionError("the request has failed already")
+
+
+def test_nothing_of_a_failed_request_is_decoded() -> None:
+    recorded = RecordedCore(batch_tokens=10, runner=OneSampleFails())
+    recorded.core.handle(job("a", num_steps=1, seeds=(1, 2)))
+    recorded.run()
+    assert [type(event) for event in recorded.events[-1:]] == [Failed]
+
+
+@dataclass
+class OneAtATime(RecordingRunner):
+    """A device whose memory holds a single sample."""
+
+    def step(self, states: Sequence[str]) -> None:
+        if len(states) > 1:
+            raise RuntimeError("out of memory")
+        super().step(states)
+
+
+def test_samples_that_do_not_fit_together_run_alone() -> None:
+    recorded = RecordedCore(runner=OneAtATime())
+    recorded.core.handle(job("a", num_steps=2, seeds=(1, 2, 3)))
+    recorded.run()
+    assert isinstance(recorded.last_events()["a"], Finished)
+    assert recorded.runner.batches == [["a"]] * 6
+
+
+def test_waiting_samples_hold_no_state_and_no_tenant_waits_behind_another() -> None:
+    scheduler = Scheduler(batch_tokens=20, max_running=3)
+    recorded = RecordedCore(scheduler=scheduler)
+    for name in ("a", "b"):
+        recorded.core.handle(job(name, num_steps=50, seeds=(1, 2, 3, 4), tenant="flooder"))
+    recorded.core.step()
+    recorded.core.step()
+    assert len(recorded.runner.begun) == 3
+    recorded.core.handle(job("late", num_steps=1, tenant="trickler"))
+    recorded.core.step()
+    assert recorded.runner.begun[-1] == ("late", 1)
+
+
+def test_free_places_go_to_the_tenant_with_the_fewest_running() -> None:
+    recorded = RecordedCore(scheduler=Scheduler(batch_tokens=100, max_running=4))
+    recorded.core.handle(job("a", seeds=(1, 2, 3, 4, 5), tenant="first"))
+    recorded.core.handle(job("b", seeds=(6, 7, 8), tenant="second"))
+    recorded.core.step()
+    assert [seed for _, seed in recorded.runner.begun] == [1, 6, 2, 7]

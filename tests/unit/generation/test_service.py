@@ -170,8 +170,12 @@ async def test_closing_the_engine_ends_jobs_unpaid(stock: Stock) -> None:
     service = generation(stock, engine)
     runs = [await service.create(stock.customer, order(num_steps=50)) for _ in range(3)]
     await engine.close()
+    for run in runs:
+        with pytest.raises(EngineOverloadedError) as ended:
+            await service.result(run)
+        assert ended.value.error_code == "draining"
     await service.close()
-    assert {stock.job(run.job_id)[0] for run in runs} == {"cancelled"}
+    assert {stock.job(run.job_id) for run in runs} == {("failed", "draining")}
     _assert_nothing_is_held(stock, spent_micro=0)
 
 

@@ -84,6 +84,14 @@ def test_png_is_lossless(pixels: NDArray[np.uint8]) -> None:
     assert np.array_equal(np.asarray(open_image(data)), pixels)
 
 
+@pytest.mark.parametrize("image_format", FORMATS)
+@pytest.mark.parametrize("quality", [90, 100])
+def test_pure_noise_is_written_at_high_quality(image_format: ImageFormat, quality: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    image = open_image(encode(noise, image_format, quality, metadata=METADATA))
+    assert image.size == (256, 256)
+
+
 @pytest.mark.parametrize("image_format", ["webp", "jpeg"])
 def test_quality_moves_size_and_error(pixels: NDArray[np.uint8], image_format: ImageFormat) -> None:
     noisy = pixels ^ np.random.default_rng(0).integers(0, 32, pixels.shape, dtype=np.uint8)

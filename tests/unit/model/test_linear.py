@@ -23,6 +23,15 @@ def test_rows_do_not_know_how_many_they_are(dtype: torch.dtype, num_threads: int
         torch.set_num_threads(before)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_every_precision_is_multiplied_where_onednn_lacks_it_too(dtype: torch.dtype) -> None:
+    x, weight, bias = (torch.randn(*size) for size in ((9, 32), (24, 32), (24,)))
+    for layer in (linear, linear_gelu):
+        y = layer(x.to(dtype), weight.to(dtype), bias.to(dtype))
+        assert y.dtype == dtype
+        assert torch.allclose(y.float(), layer(x, weight, bias), atol=0.2)
+
+
 def test_values_are_torchs() -> None:
     x, weight, bias = torch.randn(9, 32), torch.randn(24, 32), torch.randn(24)
     product = functional.linear(x, weight, bias)

@@ -68,3 +68,14 @@ def test_latents_are_the_same_to_the_last_bit(pipeline: Pipeline) -> None:
         pipeline.step([alone])
         pipeline.step([*mates[:2], among, *mates[2:]])
         assert torch.equal(alone.img, among.img)
+
+
+def test_a_step_that_fails_moves_no_picture(pipeline: Pipeline) -> None:
+    good = pipeline.start("a red cat", 16, 16, 2, 2.0, 1)
+    before = good.img.clone()
+    broken = pipeline.start("a red cat", 16, 16, 2, 2.0, 1)
+    broken.sigmas = broken.sigmas[:1]
+    with pytest.raises(TypeError):
+        pipeline.step([good, broken])
+    assert good.step == 0
+    assert torch.equal(good.img, before)

@@ -63,6 +63,14 @@ def test_denoising_counts_its_steps_and_tokens(pipeline: Pipeline) -> None:
     assert pipeline.decode(denoising).shape == (48, 32, 3)
 
 
+def test_samples_that_differ_in_their_seed_alone_share_their_modulation(pipeline: Pipeline) -> None:
+    first = pipeline.start("a red cat", 32, 48, num_steps=2, guidance=1, seed=0)
+    assert pipeline.start("a red cat", 48, 32, num_steps=2, guidance=1, seed=1).mods is first.mods
+    for values in (("a dog", 32, 48, 2, 1, 0), ("a red cat", 32, 32, 2, 1, 0),
+                   ("a red cat", 32, 48, 3, 1, 0), ("a red cat", 32, 48, 2, 2, 0)):  # fmt: skip
+        assert pipeline.start(*values).mods is not first.mods
+
+
 def test_long_prompt_is_cut_and_counted(pipeline: Pipeline) -> None:
     exact = pipeline.start("cat " * 11, 16, 16, num_steps=1, guidance=1, seed=0)
     assert (exact.prompt_tokens, exact.prompt_truncated) == (12, False)
@@ -87,13 +95,14 @@ def test_any_prompt_is_painted(pipeline: Pipeline, prompt: str) -> None:
         ({"seed": -1}, "seed: -1"),
         ({"seed": 2**64}, "seed: 18446744073709551616"),
         ({"guidance": float("nan")}, "guidance: nan"),
+        ({"prompt": "a \ud83d cat"}, "prompt: .* surrogate"),
     ],
 )
 def test_value_out_of_range_is_refused(
     pipeline: Pipeline, values: dict[str, int], sentence: str
 ) -> None:
     with pytest.raises(InvalidRequestError, match=sentence):
-        pipeline.generate("a cat", **values)
+        pipeline.generate(**{"prompt": "a cat"} | values)
 
 
 def test_overflow_is_an_error_and_no_black_picture(pipeline: Pipeline) -> None:

@@ -43,6 +43,12 @@ def test_a_second_server_is_refused_until_the_first_closes(tmp_path: Path) -> No
     second.close()
 
 
+def test_a_lock_that_cannot_be_taken_is_told(tmp_path: Path) -> None:
+    (tmp_path / "server.lock").mkdir()
+    with DataFolder.open(tmp_path) as folder, pytest.raises(StorageError, match="be locked"):
+        folder.lock()
+
+
 def test_killing_a_server_frees_its_lock(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path;"

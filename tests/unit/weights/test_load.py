@@ -66,6 +66,30 @@ def write_bad_tokenizer(folder: Path) -> None:
     (folder / "tokenizer_2/tokenizer.json").write_text("{}")
 
 
+def quantise(folder: Path) -> None:
+    path = folder / "text_encoder_2/config.json"
+    config = json.loads(path.read_text())
+    quantised = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+    path.write_text(json.dumps(config | {"quantization_config": quantised}))
+
+
+def add_token(folder: Path) -> None:
+    path = folder / "tokenizer_2/tokenizer.json"
+    tokenizer = json.loads(path.read_text())
+    tokenizer["model"]["vocab"].append(["▁zebra", -3.0])
+    path.write_text(json.dumps(tokenizer))
+
+
+def take_padding_away(folder: Path) -> None:
+    path = folder / "tokenizer_2/tokenizer_config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | {"tokenizer_class": "x", "pad_token": None}))
+    index_path = folder / "model_index.json"
+    index = json.loads(index_path.read_text())
+    index["tokenizer_2"] = ["transformers", "PreTrainedTokenizerFast"]
+    index_path.write_text(json.dumps(index))
+
+
 def name_unknown_tokenizer(folder: Path) -> None:
     path = folder / "model_index.json"
     index = json.loads(path.read_text()) | {"tokenizer": ["transformers", "AutoModel"]}
@@ -89,6 +113,9 @@ VAE, T5, CLIP = (
         (edit_tensors(CLIP, lambda t: t.clear()), "text_encoder.*missing"),
         (write_bad_tokenizer, "tokenizer_2 cannot be loaded"),
         (name_unknown_tokenizer, "no tokenizer AutoModel"),
+        (quantise, "text_encoder_2 cannot be loaded: .*bitsandbytes"),
+        (add_token, "tokenizer_2 has 48 tokens, but its text encoder embeds 47"),
+        (take_padding_away, "tokenizer_2 names no pad_token"),
     ],
 )
 def test_problem_is_named(folder: Path, damage: Callable[[Path], None], sentence: str) -> None:

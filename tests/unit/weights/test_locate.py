@@ -73,6 +73,14 @@ def test_without_a_profile_the_sizes_are_a_megapixel(folder: Path) -> None:
     assert (model.slug, model.name, model.concepts) == ("my-model", "My Model", ())
 
 
+def test_folder_of_a_hub_s_cache_has_its_model_s_name(folder: Path, tmp_path: Path) -> None:
+    (folder / "photogram.json").unlink()
+    snapshot = tmp_path / "models--owner--FLUX.1-dev" / "snapshots" / "0123abcd"
+    shutil.copytree(folder, snapshot)
+    model = inspect(snapshot).model
+    assert (model.slug, model.name) == ("flux-1-dev", "FLUX.1-dev")
+
+
 def test_sides_are_rounded_to_the_checkpoints_multiple(tmp_path: Path) -> None:
     blocks = (4, 4, 4, 4, 4, 4)
     folder = write_checkpoint(tmp_path, vae_blocks=blocks, native_size=None)
@@ -99,6 +107,10 @@ def test_shards_are_read_through_their_index(folder: Path) -> None:
     assert len(shards) > 1
     assert inspect(folder).components[0].num_parameters == transformer.num_parameters()
 
+    (folder / TRANSFORMER).touch()
+    with pytest.raises(CheckpointError, match="remove one of them"):
+        inspect(folder)
+    (folder / TRANSFORMER).unlink()
     shards[1].rename(shards[1].with_suffix(".gone"))
     with pytest.raises(CheckpointError, match=rf"{shards[1].name} is missing, but .*index.json"):
         inspect(folder)
@@ -198,7 +210,9 @@ def swap_for_pickle(folder: Path) -> None:
         (change("scheduler/scheduler_config.json", shift_terminal=0.1), "shift_terminal is set"),
         (change("scheduler/scheduler_config.json", use_flow_sigmas=True), "use_flow_sigmas"),
         (change("scheduler/scheduler_config.json", shift=-1), "shift is -1"),
+        (change("scheduler/scheduler_config.json", shift=10**400), "shift is 1000.*finite"),
         (change("tokenizer_2/tokenizer_config.json", model_max_length=1), "model_max_length is 1"),
+        (change("tokenizer/tokenizer_config.json", model_max_length=77), "is 77, .* 16 positions"),
         (change("photogram.json", slug="A b"), 'slug is "A b"'),
         (change("photogram.json", stile=[]), "unknown key stile"),
         (change("photogram.json", native_size=8), "native_size is 8"),
@@ -214,3 +228,8 @@ def test_problem_is_named(folder: Path, damage: Callable[[Path], None], sentence
     damage(folder)
     with pytest.raises(CheckpointError, match=sentence):
         inspect(folder)
+
+
+def test_name_that_the_system_refuses_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="xxx cannot be read: File name too long"):
+        inspect(tmp_path / ("x" * 300))

@@ -60,6 +60,7 @@ async def get_readiness(request: Request, services: ServicesDep) -> Response:
         "engine": services.engine.is_ready,
         "database": await probe.is_writable(),
         "disk": _has_free_disk(services),
+        "accepting": not services.engine.is_draining,
     }
     failed = ", ".join(name for name, passes in checks.items() if not passes)
     if not failed:
