@@ -6,14 +6,12 @@ opened in the order in which a failure should be told: the model folder, the por
 
 import asyncio
 import contextlib
-import signal
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 from math import ceil
 from pathlib import Path
-from types import FrameType
 
 import structlog
 import uvicorn
@@ -24,6 +22,7 @@ from photogram.api.app import create_app
 from photogram.api.body import BODY_TIMEOUT_S
 from photogram.api.deps import Services
 from photogram.api.protocol import GuardedProtocol
+from photogram.api.server import DrainingServer
 from photogram.core.errors import CheckpointError, ConfigurationError
 from photogram.core.messages import ModelInfo
 from photogram.core.settings import Settings
@@ -96,7 +95,7 @@ def open_store(data: Path) -> Iterator[Store]:
 
 
 def serve(settings: Settings, announce: Callable[[Announcement], None]) -> None:
-    """Serve until SIGTERM or SIGINT; jobs under way then get `_DRAIN_TIMEOUT_S` to finish.
+    """Serve until SIGTERM or SIGINT; jobs under way then get `drain_timeout_s` to finish.
 
     Args:
         settings: All of them.
@@ -116,7 +115,12 @@ def serve(settings: Settings, announce: Callable[[Announcement], None]) -> None:
         store.folder.lock()
         if num_jobs := recover(store.database):
             _log.warning("jobs_of_the_last_server_ended_unbilled", num_jobs=num_jobs)
-        engine = LocalEngine(model, _worker_config(settings, folder), settings.queue_limit)
+        engine = LocalEngine(
+            model,
+            _worker_config(settings, folder),
+            queue_limit=settings.queue_limit,
+            stall_timeout_s=settings.job_timeout_s,
+        )
         asyncio.run(_run(settings, store, engine, listener, announce))
 
 
@@ -153,7 +157,7 @@ async def _run(
     announce: Callable[[Announcement], None],
 ) -> None:
     services = build_services(settings, store, engine)
-    server = _Server(
+    server = DrainingServer(
         uvicorn.Config(
             create_app(services),
             http=GuardedProtocol,
@@ -164,6 +168,7 @@ async def _run(
             timeout_graceful_shutdown=_ANSWER_TIMEOUT_S,
         ),
         engine,
+        drain_timeout_s=settings.drain_timeout_s,
     )
     await engine.start()
     watcher = asyncio.create_task(_announce_when_ready(settings, store, engine, server, announce))
@@ -239,47 +244,3 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigurationError(f"cannot listen on {host} port {port}: {reason}") from None
-
-
-class _Server(uvicorn.Server):
-    """A uvicorn server that drains after a signal, and returns, so that what is open can be closed.
-
-    uvicorn itself stops listening at once, so that nobody could be told to come back later; and it
-    raises the signal again when it is done, which would end the process there.
-    """
-
-    def __init__(self, config: uvicorn.Config, engine: LocalEngine) -> None:
-        super().__init__(config)
-        self._engine = engine
-
-    def end_if_failed(self, task: asyncio.Task[None]) -> None:
-        """For a task that the server makes no sense without."""
-        if not task.cancelled() and task.exception() is not None:
-            self.should_exit = True
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature of a handler
-        """Drain; at the second signal, end at once."""
-        self.force_exit = self.should_exit
-        self.should_exit = True
-
-    async def main_loop(self) -> None:
-        """Serve until a signal, then finish the jobs under way; the rest is told to come back."""
-        await super().main_loop()
-        self._engine.drain()
-        if self._engine.num_jobs:
-            _log.info("draining", num_jobs=self._engine.num_jobs, at_once="a second signal")
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_DRAIN_TIMEOUT_S):
-                while self._engine.num_jobs and not self.force_exit:  # noqa: ASYNC110 - a signal cannot set an event
-                    await asyncio.sleep(_POLL_S)
-        await self._engine.close()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        handled = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, self.handle_exit) for number in handled}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)

@@ -29,7 +29,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_checkpoint(tmp_path_factory.mktemp("tiny") / "tiny")
 
 
-def make_engine(checkpoint: Path, load_from: Path | None = None) -> LocalEngine:
+def make_engine(
+    checkpoint: Path, load_from: Path | None = None, stall_timeout_s: float = 300
+) -> LocalEngine:
     config = WorkerConfig(
         model=str(load_from or checkpoint),
         device="cpu",
@@ -38,7 +40,8 @@ def make_engine(checkpoint: Path, load_from: Path | None = None) -> LocalEngine:
         batch_tokens=0,
         log_level="error",
     )
-    return LocalEngine(inspect(checkpoint).model, config, queue_limit=8)
+    model = inspect(checkpoint).model
+    return LocalEngine(model, config, queue_limit=8, stall_timeout_s=stall_timeout_s)
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -152,6 +155,21 @@ async def test_a_worker_that_does_not_listen_does_not_stop_the_event_loop(
         *_, last = [event async for event in events]
         assert isinstance(last, Failed | Finished)
     assert engine.num_jobs == 0
+
+
+async def test_a_worker_that_hangs_with_a_job_is_replaced(checkpoint: Path) -> None:
+    engine = make_engine(checkpoint, stall_timeout_s=1)
+    await engine.start()
+    await until_ready(engine)
+    pid = engine.worker_pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    await asyncio.sleep(2.5)  # silence without a job is no fault
+    assert engine.worker_pid == pid
+    *_, last = await run(engine, "stuck")
+    assert isinstance(last, Failed)
+    assert not is_alive(pid)
+    await engine.close()
 
 
 async def test_closing_ends_the_worker_and_its_jobs(checkpoint: Path) -> None:

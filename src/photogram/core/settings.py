@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     job_timeout_s: float = Field(
         300.0, gt=0, le=86_400, description="A job older than this fails and is not billed."
     )
+    drain_timeout_s: float = Field(
+        30.0, ge=0, le=86_400, description="After SIGTERM, jobs under way get so long to finish."
+    )
     price_per_image: Decimal = Field(Decimal("0.0016"), ge=0, le=1000, description="Credits.")
     price_per_step: Decimal = Field(Decimal("0.00072"), ge=0, le=1000, description="Credits.")
     price_guidance_rate: Decimal = Field(

@@ -73,13 +73,17 @@ class LocalEngine:
         model: What the checkpoint can do.
         config: How the worker is started.
         queue_limit: Jobs queued or running at once.
+        stall_timeout_s: A worker that has jobs and says nothing for so long is replaced.
     """
 
-    def __init__(self, model: ModelInfo, config: WorkerConfig, queue_limit: int) -> None:
+    def __init__(
+        self, model: ModelInfo, config: WorkerConfig, *, queue_limit: int, stall_timeout_s: float
+    ) -> None:
         self.model = model
         self.is_ready = False
         self.load_failure: str | None = None
         self._config = config
+        self._stall_timeout_s = stall_timeout_s
         self._admission = Admission(queue_limit)
         self._jobs: dict[str, _Job] = {}
         self._worker: _Worker | None = None
@@ -157,13 +161,25 @@ class LocalEngine:
         worker = _Worker(self._config)
         self._worker = worker
         try:
-            async for event in worker.events():
+            while (event := await self._next_event(worker)) is not None:
                 self._take(event)
         finally:
             self.is_ready = False
             self._worker = None
             await worker.stop()
         _log.error("worker_died", exit_status=worker.exit_status)
+
+    async def _next_event(self, worker: "_Worker") -> _Event | None:
+        """The worker's next word; None when it is gone, or hangs with jobs in its hands."""
+        while True:
+            had_jobs = bool(self._jobs)
+            try:
+                async with asyncio.timeout(self._stall_timeout_s):
+                    return await worker.next_event()
+            except TimeoutError:
+                if had_jobs and self._jobs:
+                    _log.exception("worker_hangs", pid=worker.pid)
+                    return None
 
     def _take(self, event: _Event) -> None:
         match event:
@@ -230,13 +246,12 @@ class _Worker:
         return self._process.returncode
 
     def send(self, command: Command) -> None:
-        """Hand a command over. A worker that is gone does not get it, and `events` ends."""
+        """Hand a command over. A worker that is gone does not get it, and `next_event` says so."""
         self._outbox.put(command)
 
-    async def events(self) -> AsyncIterator[_Event]:
-        """Everything that the worker says, until it is gone."""
-        while (event := await self._events.get()) is not None:
-            yield event
+    async def next_event(self) -> _Event | None:
+        """What the worker says next; None once it is gone."""
+        return await self._events.get()
 
     async def stop(self) -> None:
         """Kill the process if it still lives, and wait for its end.

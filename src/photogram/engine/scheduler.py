@@ -1,8 +1,8 @@
 """Decides what the next step works on; touches no tensor and reads no clock.
 
 Running samples take turns: those that ran longest ago go first, as many as fit the token budget.
-Only so many run at once, because each holds memory on the device; the tenant with the fewest
-running is let in first, and one with none at once, so that nobody waits for another's whole run.
+Only so many run at once; the tenant with the fewest running is let in first, and one with none at
+once, so that nobody waits for another's whole run.
 One picture is decoded per step, so that a burst of finished ones does not stall those that run.
 """
 
@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 from photogram.engine.request import Request, Sample
 
-MAX_RUNNING = 64
-"""One sample of FLUX.1 [dev] holds 53 MB for 25 steps, most of it modulation vectors."""
+RUNNING_BATCHES = 2
+"""Samples that run at once fill so many batches. More of them would hold memory (one of FLUX.1 [dev]
+53 MB for 25 steps, most of it modulation vectors) and all finish later; with one batch, those of the
+same tenant that wait would wait for a whole run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,10 @@ class Scheduler:
 
     Args:
         batch_tokens: Tokens of one denoising step at most; a single larger sample runs alone.
-        max_running: Samples that have begun at most, but for one of each further tenant.
     """
 
-    def __init__(self, batch_tokens: int, max_running: int = MAX_RUNNING) -> None:
+    def __init__(self, batch_tokens: int) -> None:
         self.batch_tokens = batch_tokens
-        self.max_running = max_running
         self._waiting: deque[Sample] = deque()
         self._denoising: deque[Sample] = deque()
         self._denoised: deque[Sample] = deque()
@@ -82,15 +82,18 @@ class Scheduler:
     def _admit(self) -> None:
         """Let waiting samples in, ahead of those that have had a turn."""
         running = Counter(sample.request.job.tenant for sample in self._denoising)
+        free_tokens = RUNNING_BATCHES * self.batch_tokens
+        free_tokens -= sum(sample.request.num_tokens for sample in self._denoising)
         admitted: list[Sample] = []
         while self._waiting:
             # min keeps the order of arrival among tenants that have equally many
             sample = min(self._waiting, key=lambda sample: running[sample.request.job.tenant])
             tenant = sample.request.job.tenant
-            if running[tenant] and running.total() >= self.max_running:
+            if running[tenant] and sample.request.num_tokens > free_tokens:
                 break
             self._waiting.remove(sample)
             running[tenant] += 1
+            free_tokens -= sample.request.num_tokens
             admitted.append(sample)
         self._denoising.extendleft(reversed(admitted))
 

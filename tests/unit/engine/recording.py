@@ -81,13 +81,13 @@ class InlineExecutor(Executor):
 @dataclass
 class RecordedCore:
     batch_tokens: int = 100
-    scheduler: Scheduler | None = None
     runner: RecordingRunner = field(default_factory=RecordingRunner)
     events: list[JobEvent] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        scheduler = self.scheduler or Scheduler(self.batch_tokens)
-        self.core = EngineCore(self.runner, scheduler, self.events.append, InlineExecutor())
+        self.core = EngineCore(
+            self.runner, Scheduler(self.batch_tokens), self.events.append, InlineExecutor()
+        )
 
     def run(self, max_steps: int = 1000) -> None:
         for _ in range(max_steps):

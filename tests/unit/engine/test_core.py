@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from photogram.core.messages import CANCELLED, CancelJob, Failed, Finished, Progress
-from photogram.engine.scheduler import Scheduler
-from tests.unit.engine.recording import RecordedCore, RecordingRunner, job
+from photogram.engine.scheduler import RUNNING_BATCHES
+from tests.unit.engine.recording import TOKENS_PER_SAMPLE, RecordedCore, RecordingRunner, job
 
 
 def test_job_runs_exactly_its_steps_and_reports_each() -> None:
@@ -177,21 +177,22 @@ def test_samples_that_do_not_fit_together_run_alone() -> None:
 
 
 def test_waiting_samples_hold_no_state_and_no_tenant_waits_behind_another() -> None:
-    scheduler = Scheduler(batch_tokens=20, max_running=3)
-    recorded = RecordedCore(scheduler=scheduler)
+    recorded = RecordedCore(batch_tokens=2 * TOKENS_PER_SAMPLE)
     for name in ("a", "b"):
         recorded.core.handle(job(name, num_steps=50, seeds=(1, 2, 3, 4), tenant="flooder"))
     recorded.core.step()
     recorded.core.step()
-    assert len(recorded.runner.begun) == 3
+    recorded.core.step()
+    assert len(recorded.runner.begun) == 2 * RUNNING_BATCHES
     recorded.core.handle(job("late", num_steps=1, tenant="trickler"))
     recorded.core.step()
     assert recorded.runner.begun[-1] == ("late", 1)
 
 
 def test_free_places_go_to_the_tenant_with_the_fewest_running() -> None:
-    recorded = RecordedCore(scheduler=Scheduler(batch_tokens=100, max_running=4))
+    recorded = RecordedCore(batch_tokens=2 * TOKENS_PER_SAMPLE)
     recorded.core.handle(job("a", seeds=(1, 2, 3, 4, 5), tenant="first"))
     recorded.core.handle(job("b", seeds=(6, 7, 8), tenant="second"))
+    recorded.core.step()
     recorded.core.step()
     assert [seed for _, seed in recorded.runner.begun] == [1, 6, 2, 7]
