@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--encoder-seconds", type=float, default=420.0)
     parser.add_argument("--peak-rate", type=float, default=2e-3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="give another one to go on")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
