@@ -88,7 +88,7 @@ def main() -> None:
             target = options.sheet or options.work / "contact-sheet.webp"
             names = [concept.name for concept in concepts]
             sheet(pictures, names, columns=12, side=96).save(target, quality=82)
-            table["plain, shuffled prompts"] = shuffled(bench, pictures, prompts) | {"nearest": 0.0}
+            table["plain, shuffled prompts"] = shuffled(bench, pictures, prompts)
         if name == "style and background, seen pairs":
             report["background"], report["background_n"] = background_rate(pictures, prompts)
     chance = {"n": len(concepts), "top1": 1 / len(concepts), "top5": 5 / len(concepts)}

@@ -116,9 +116,8 @@ def figures_table(report: dict[str, Any]) -> str:
         "|---|---|---|---|---|",
     ]
     for name, row in report["prompts"].items():
-        lines.append(
-            f"| {name} | {row['n']} | {row['top1']:.0%} | {row['top5']:.0%} | {row['nearest']:.0%} |"
-        )
+        nearest = f"{row['nearest']:.0%}" if "nearest" in row else ""
+        lines.append(f"| {name} | {row['n']} | {row['top1']:.0%} | {row['top5']:.0%} | {nearest} |")
     for name, row in report["references"].items():
         lines.append(f"| *{name}* | {row['n']} | {row['top1']:.0%} | {row['top5']:.0%} | |")
     lines += ["", f"Background as asked: {report['background']:.0%} of {report['background_n']}. "]
