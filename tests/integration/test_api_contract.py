@@ -284,6 +284,16 @@ async def test_other_types_are_a_415(
     assert_error(answer, 415, "unsupported_media_type")
 
 
+@pytest.mark.parametrize(("body", "told"), [(b"", "empty"), (b" ", "empty"), (b"[]", "object")])
+async def test_a_body_that_is_no_object_is_told_so_whatever_its_type(
+    client: httpx.AsyncClient, body: bytes, told: str
+) -> None:
+    headers = {"content-type": "application/x-www-form-urlencoded"}  # as curl -d sends it
+    answer = await client.post(URL, content=body, headers=headers)
+    assert_error(answer, 400, "invalid_request")
+    assert told in answer.json()["error"]
+
+
 async def test_a_compressed_body_is_a_415(client: httpx.AsyncClient) -> None:
     answer = await client.post(URL, content=b"\x1f\x8b", headers={"content-encoding": "gzip"})
     assert_error(answer, 415, "unsupported_media_type")

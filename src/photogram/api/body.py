@@ -99,8 +99,8 @@ def _too_large() -> PayloadTooLargeError:
 def _may_be_json(content_type: str, body: bytes) -> bool:
     if not content_type or content_type == "application/json" or content_type.endswith("+json"):
         return True
-    # `curl -d` and many others call a JSON body a form or plain text.
-    return body.lstrip()[:1] == b"{"
+    # `curl -d` and many others call a JSON body a form or plain text; nothing is no type at all.
+    return body.lstrip()[:1] in {b"{", b"[", b""}
 
 
 def parse_json(body: bytes) -> Fields:
