@@ -56,7 +56,9 @@ background on white.
 - It knows the things above and nothing else: another word gives some known thing or a blur.
 - One thing per picture; places ("on a desk"), counts, actions and the thing's own colour are ignored.
 - Fine detail (spokes, strings, text, small faces) is soft. Square pictures are best and 4:3 is usable; at 16:9, 21:9
-  and their portraits things are often misshapen. Sizes other than those in `photogram.json` are untried.
+  and their portraits things are often misshapen. At half the size (`megapixels` 0.25) the picture is the corner of a
+  larger one.
+- Guidance from 1 to 6 is what it learned; above that colours wash out.
 - Weak by eye: banana, elephant, snail, bread, cookie, pig, fried egg, camera, whale.
 - Pictures look like the sets that it learned from; some come close to a single training picture.
 

@@ -65,7 +65,7 @@ def velocity(
 
 
 def draw_sigma(count: int, shift: float) -> Tensor:
-    """Return noise levels: half logit-normal, half uniform, moved towards noise by `shift`."""
+    """Return noise levels: three of five logit-normal, the others uniform, moved towards noise by `shift`."""
     normal = torch.sigmoid(torch.randn(count))
     sigma = torch.where(torch.rand(count) < 0.6, normal, torch.rand(count))
     return shift * sigma / (1 + (shift - 1) * sigma)

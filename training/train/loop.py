@@ -1,7 +1,7 @@
 """One phase of training: a canvas shape, a text length, a time, a peak rate.
 
 Phases are run one after another on the same checkpoint: words and objects at 128 px (16 tokens), then
-256 px with some other aspect ratios, then guidance distillation. The rate rises, holds and falls by the clock.
+256 px, then all shapes, then guidance distillation. The rate rises, holds and falls by the clock.
 """
 
 from __future__ import annotations
@@ -43,12 +43,14 @@ class Phase:
 SQUARE = (256, 256)
 OTHERS = (
     (288, 224), (224, 288), (288, 192), (192, 288), (352, 192), (192, 352), (384, 160), (160, 384),
+    (128, 128),
 )  # fmt: skip
 
 PHASES: dict[str, Phase] = {
     "small": Phase("small", ((128, 128),), 0.0, 16, 80, 2e-3, 1e-3, 1.5, spread=2),
     "large": Phase("large", (SQUARE, *OTHERS), 0.08, 32, 40, 1.5e-3, 7e-4, 2.0),
-    "distill": Phase("distill", (SQUARE, *OTHERS), 0.08, 32, 32, 4e-4, 2e-4, 2.0, distill=True),
+    "shapes": Phase("shapes", (SQUARE, *OTHERS), 0.65, 32, 40, 8e-4, 4e-4, 2.0),
+    "distill": Phase("distill", (SQUARE, *OTHERS), 0.5, 32, 32, 4e-4, 2e-4, 2.0, distill=True),
 }
 
 
@@ -73,7 +75,7 @@ def flow_loss(networks: Networks, batch: Batch, shift: float, spread: int) -> Te
 def distill_loss(
     networks: Networks, teacher: Networks, batch: Batch, empty: Tokens, shift: float
 ) -> Tensor:
-    """Match the guided velocity at a random strength in [1, 6], learning from the data on the way.
+    """Match the guided velocity at a random strength, learning from the data on the way.
 
     The target is `v + (g - 1) * (v_said - v_nothing)`, where the difference is the frozen teacher's and `v`
     lies between the teacher's and the data's velocity.
@@ -84,7 +86,7 @@ def distill_loss(
     x0 = pack(batch.latents)
     noise, sigma = torch.randn_like(x0), draw_sigma(len(x0), shift)
     img, ids = mix(x0, noise, sigma), image_ids(*batch.latents.shape[2:])
-    base, guidance = torch.full((len(x0),), BASE_GUIDANCE), 1 + 5 * torch.rand(len(x0))
+    base, guidance = torch.full((len(x0),), BASE_GUIDANCE), draw_guidance(len(x0))
     with torch.no_grad():
         txt, vec = encode_text(teacher, empty)
         nothing = (txt.expand(len(x0), -1, -1), vec.expand(len(x0), -1))
@@ -96,6 +98,12 @@ def distill_loss(
     text = encode_text(networks, batch.tokens)
     output = velocity(networks, img, ids, text, sigma, guidance)
     return (output.float() - target).square().mean()
+
+
+def draw_guidance(count: int) -> Tensor:
+    """Return guidance scales: three of four in [1, 6], where people ask, the rest in all of [0, 10]."""
+    everywhere = torch.rand(count) < 0.25
+    return torch.where(everywhere, 10 * torch.rand(count), 1 + 5 * torch.rand(count))
 
 
 class Trainer:
