@@ -4,11 +4,12 @@ Every route needs a key, but for the public ones that are named here. The app st
 nothing: engine and database belong to whoever made them.
 """
 
+from importlib.metadata import version
+
 from fastapi import Depends, FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
-from photogram import __version__
 from photogram.api.body import BODY_TIMEOUT_S
 from photogram.api.deps import Services, authenticate
 from photogram.api.errors import (
@@ -36,7 +37,7 @@ def create_app(services: Services, *, body_timeout_s: float = BODY_TIMEOUT_S) ->
     app = FastAPI(
         title="Photogram",
         description="A self-hosted FLUX.1 [dev] image API.",
-        version=__version__,
+        version=version("photogram"),
         docs_url=None,  # its page loads its scripts from other hosts
         redoc_url=None,
         redirect_slashes=False,  # a caller's SDK takes a redirect for an empty success
