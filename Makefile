@@ -37,7 +37,7 @@ check: install-dev  ## style, types, import layers and sizes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/python tools/size.py
 
 format: install-dev  ## let ruff format and fix the code
