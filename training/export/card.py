@@ -135,10 +135,12 @@ def training_text(counters: dict[str, float], autoencoder: dict[str, float]) -> 
     """Return one paragraph on how long it was trained and how well the autoencoder does."""
     minutes = counters.get("seconds", 0) / 60
     samples = int(counters.get("samples", 0))
-    text = f"Trained on {samples:,} samples in {minutes:.0f} minutes on two shared CPU cores."
+    text = (
+        f"The transformer was trained on {samples:,} samples in {minutes:.0f} minutes of wall time."
+    )
     if "psnr" in autoencoder:
         text += (
-            f" Autoencoder on unseen pictures: {autoencoder['psnr']:.1f} dB PSNR"
+            f" Autoencoder on held-out pictures: {autoencoder['psnr']:.1f} dB PSNR"
             f" (decoder on exact latents {autoencoder['psnr_decoder']:.1f} dB)."
         )
     return text

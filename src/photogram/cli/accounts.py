@@ -132,9 +132,10 @@ def check(*, data: DataOption = None) -> None:
 def _open_store(data: Path | None, *, may_be_new: bool = False) -> AbstractContextManager["Store"]:
     """The store in the data folder; a mistyped folder is told, not made."""
     from photogram.bootstrap import open_store
+    from photogram.storage.folder import DataFolder
 
     settings = load_settings(data=data)
     configure_logging(settings.log_level)  # to stderr: stdout is for the answer
-    if not may_be_new and not settings.database_path.exists():
+    if not may_be_new and not DataFolder(settings.data).database_path.exists():
         raise NotFoundError(f"no server has used the data folder {settings.data}; see --data")
     return open_store(settings.data)

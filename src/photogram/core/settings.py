@@ -61,11 +61,6 @@ class Settings(BaseSettings):
     embed_prompt: bool = Field(False, description="Write the prompt into the files' metadata.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Logs.")
 
-    @property
-    def database_path(self) -> Path:
-        """The SQLite file in the data folder."""
-        return self.data / "photogram.sqlite3"
-
 
 def load_settings(env: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
     """Settings from the environment, with the given ones (a CLI's flags) on top.
