@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+pytest_plugins = ["tests.databases"]
+
 
 @pytest.fixture(autouse=True)
 def _clean_environ(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,9 @@ from photogram.api.server import DrainingServer
 from photogram.core.errors import CheckpointError, ConfigurationError
 from photogram.core.messages import ModelInfo
 from photogram.core.settings import Settings
-from photogram.engine.local import LocalEngine, WorkerConfig
+from photogram.engine.batching import StepLimits
+from photogram.engine.local import LocalEngine
+from photogram.engine.process import WorkerConfig
 from photogram.generation.recovery import recover
 from photogram.generation.service import GenerationService
 from photogram.ledger.pricing import PriceTable, parse_credits
@@ -83,15 +85,52 @@ def model_folder(settings: Settings) -> Path:
 
 
 @contextlib.contextmanager
-def open_store(data: Path) -> Iterator[Store]:
-    """Open the data folder, making it if it is not there; other processes may have it open too."""
-    with DataFolder.open(data) as folder:
-        database = Database.open(folder.database_path)
-        try:
+def open_store(settings: Settings, *, is_alone: bool = False) -> Iterator[Store]:
+    """Open the data folder and the database, making what is not there.
+
+    Args:
+        settings: Which ones.
+        is_alone: Lock the folder for this process, and bring an older SQLite file up to date.
+            Otherwise other processes may have both open too.
+
+    Raises:
+        ConfigurationError: The folder is to be locked, and another server holds it.
+        StorageError: One of them cannot be read or written, or is another version's.
+    """
+    with DataFolder.open(settings.data) as folder:
+        if is_alone:
+            folder.lock()
+        # Another server, with another folder, may be using the same PostgreSQL.
+        may_upgrade = is_alone and settings.database_url is None
+        with _open_database(settings, folder, may_upgrade=may_upgrade) as database:
             accounts = AccountService(database, folder.pepper())
             yield Store(folder, database, accounts, LedgerService(database))
-        finally:
-            database.close()
+
+
+@contextlib.contextmanager
+def open_for_upgrade(settings: Settings) -> Iterator[Database]:
+    """Open the database after bringing its schema up to date; no server may be using it.
+
+    Raises:
+        ConfigurationError: A server holds the data folder.
+        StorageError: It cannot be read or written, or is a newer version's.
+    """
+    with DataFolder.open(settings.data) as folder:
+        folder.lock()
+        with _open_database(settings, folder, may_upgrade=True) as database:
+            yield database
+
+
+def _open_database(
+    settings: Settings, folder: DataFolder, *, may_upgrade: bool
+) -> contextlib.closing[Database]:
+    if settings.database_url is None:
+        url = folder.database_url
+    else:
+        url = settings.database_url.get_secret_value()
+    return contextlib.closing(
+        Database.open(url, may_upgrade=may_upgrade, num_connections=settings.database_connections)
+    )
 
 
 def serve(settings: Settings, announce: Callable[[Announcement], None]) -> None:
@@ -103,23 +142,23 @@ def serve(settings: Settings, announce: Callable[[Announcement], None]) -> None:
 
     Raises:
         CheckpointError: The model folder cannot be served.
-        ConfigurationError: The port or the data folder is in use.
-        StorageError: The data folder cannot be written.
+        ConfigurationError: The port, the data folder or the database is in use.
+        StorageError: The data folder or the database cannot be written.
     """
     folder = model_folder(settings)
     model = inspect(folder).model
     with (
         _listen(settings.host, settings.port) as listener,
-        open_store(settings.data) as store,
+        open_store(settings, is_alone=True) as store,
     ):
-        store.folder.lock()
+        store.database.claim()
         if num_jobs := recover(store.database):
             _log.warning("jobs_of_the_last_server_ended_unbilled", num_jobs=num_jobs)
         engine = LocalEngine(
             model,
             _worker_config(settings, folder),
             queue_limit=settings.queue_limit,
-            stall_timeout_s=settings.job_timeout_s,
+            silence_s=settings.worker_silence_s,
         )
         asyncio.run(_run(settings, store, engine, listener, announce))
 
@@ -171,11 +210,13 @@ async def _run(
         drain_timeout_s=settings.drain_timeout_s,
     )
     await engine.start()
+    checker = asyncio.create_task(store.ledger.watch())
     watcher = asyncio.create_task(_announce_when_ready(settings, store, engine, server, announce))
     watcher.add_done_callback(server.end_if_failed)
     try:
         await server.serve(sockets=[listener])
     finally:
+        checker.cancel()
         watcher.cancel()
         await engine.close()
         await services.generation.close()
@@ -230,8 +271,9 @@ def _worker_config(settings: Settings, model: Path) -> WorkerConfig:
         model=str(model),
         device=settings.device,
         dtype=settings.dtype,
+        deterministic=settings.deterministic,
         threads=settings.threads,
-        batch_tokens=settings.batch_tokens,
+        limits=StepLimits(settings.step_target_s, settings.batch_tokens),
         log_level=settings.log_level,
     )
 

@@ -1,31 +1,35 @@
 """Killing a server in the middle of its transactions loses nothing that it had said was done."""
 
+import contextlib
+import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
+from sqlalchemy import Connection, event, text
+
+from photogram.core.errors import ConfigurationError
+from photogram.generation import repository as jobs
 from photogram.generation.recovery import recover
-from tests.unit.storage.stocked import Stock, open_stock
+from photogram.ledger.service import LedgerService
+from photogram.storage.database import Database
+from tests.unit.storage.stocked import Stock, new_job, open_stock
 
 NUM_KILLS = 8
 
 # Admits and ends jobs as fast as it can, and says so after each transaction.
 _SERVER = """
 import random, sys
-from pathlib import Path
 from photogram.accounts.models import Principal
 from photogram.generation import repository as jobs
 from photogram.generation.states import JobState
 from photogram.storage.database import Database
-from photogram.storage.folder import DataFolder
 from tests.unit.storage.stocked import new_job
 
-folder = DataFolder.open(Path(sys.argv[1]))
-folder.lock()
-database = Database.open(folder.database_path)
+database = Database.open(sys.argv[1])
+database.claim()
 while True:
     job = new_job(Principal(sys.argv[2], sys.argv[3]), 10)
     database.transact(jobs.admit, job)
@@ -39,13 +43,14 @@ while True:
 """
 
 
-def test_killed_servers_leave_whole_ledgers(tmp_path: Path) -> None:
+def test_killed_servers_leave_whole_ledgers(database_url: str) -> None:
     told: dict[str, str] = {}
     delays = random.Random(1)  # noqa: S311 - the same delays in every run
-    with open_stock(tmp_path / "photogram.sqlite3", amount_micro=10_000_000) as stock:
+    with open_stock(database_url, amount_micro=10_000_000) as stock:
         for _ in range(NUM_KILLS):
-            told |= _serve_and_kill(tmp_path, stock, delays.uniform(0.0, 0.15))
+            told |= _serve_and_kill(stock, delays.uniform(0.0, 0.15))
             assert stock.ledger.check().violations == ()
+            _claim(stock)
             num_open = stock.ledger.check().num_open_holds
             assert recover(stock.database) == num_open
             report = stock.ledger.check()
@@ -64,16 +69,125 @@ def test_killed_servers_leave_whole_ledgers(tmp_path: Path) -> None:
         assert stock.balance() == 10_000_000 - 7 * stock.states()["succeeded"]
 
 
-def _serve_and_kill(data: Path, stock: Stock, delay_s: float) -> dict[str, str]:
+def _claim(stock: Stock) -> None:
+    """As the next server does: only when the killed one's connections are gone."""
+    database = Database.open(stock.url)
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            database.claim()
+        except ConfigurationError:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        else:
+            database.close()
+            return
+
+
+def _serve_and_kill(stock: Stock, delay_s: float) -> dict[str, str]:
     """Run a server for a moment; returns each job's last word."""
     customer = stock.customer
-    argv = [sys.executable, "-c", _SERVER, str(data), customer.account_id, customer.key_id]
+    argv = [sys.executable, "-c", _SERVER, stock.url, customer.account_id, customer.key_id]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
-        lines = [server.stdout.readline()]
+        lines = [""]
+        while not lines[-1].startswith("admitted"):
+            lines.append(server.stdout.readline())
         time.sleep(delay_s)
         server.send_signal(signal.SIGKILL)
         lines += server.stdout.readlines()
-    # The last line may be cut off by the kill.
-    words = (line.split() for line in lines if line.endswith("\n"))
-    return {job_id: word for word, job_id in words}
+    # The last line may be cut off by the kill; others are logged.
+    words = [line.split() for line in lines if line.endswith("\n")]
+    return {pair[1]: pair[0] for pair in words if len(pair) == 2}
+
+
+# What a killed child does, and how often it may speak to the database before it is killed.
+_NUM_STATEMENTS_AT_MOST = 60
+
+
+def test_killing_between_any_two_statements_loses_nothing_acknowledged(database_url: str) -> None:
+    """A child grants, admits, settles and refunds; it is killed before its n-th statement."""
+    with open_stock(database_url, amount_micro=1_000) as stock:
+        pass
+    num_statements = 0
+    acknowledged: list[str] = []
+    while "refunded" not in acknowledged:
+        assert num_statements < _NUM_STATEMENTS_AT_MOST
+        start_micro = _balance(stock)
+        acknowledged = _act_and_die(stock, f"round-{num_statements}", num_statements)
+        _prove(stock, f"round-{num_statements}", acknowledged, start_micro)
+        num_statements += 1
+    assert num_statements > 20
+
+
+def _balance(stock: Stock) -> int:
+    # Nothing may be open when a child is forked off.
+    with contextlib.closing(Database.open(stock.url)) as database:
+        return LedgerService(database).balance(stock.customer.account_id)
+
+
+def _act_and_die(stock: Stock, job_id: str, num_statements: int) -> list[str]:
+    """Returns what the child said was done."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            _act(stock, job_id, num_statements, writing)
+        finally:
+            os._exit(1)
+    os.close(writing)
+    with os.fdopen(reading) as words:
+        said = words.read().split()
+    os.waitpid(child, 0)
+    return said
+
+
+def _act(stock: Stock, job_id: str, num_statements: int, writing: int) -> None:
+    left = [num_statements]
+
+    def count(*_context: object) -> None:
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left[0] -= 1
+
+    database = Database.open(stock.url)
+    engine = database._backend.engine
+    event.listen(engine, "before_cursor_execute", count)
+    event.listen(engine, "commit", count)
+    ledger = LedgerService(database)
+    account_id = stock.customer.account_id
+    ledger.grant(account_id, 50, actor="test", idem_ref=f"{job_id}:grant")
+    os.write(writing, b"granted ")
+    database.transact(jobs.admit, new_job(stock.customer, 10, job_id))
+    os.write(writing, b"admitted ")
+    database.transact(jobs.succeed, job_id, 7)
+    os.write(writing, b"succeeded ")
+    ledger.refund(job_id, 3, actor="test", reason="test", idem_ref=f"{job_id}:refund")
+    os.write(writing, b"refunded ")
+
+
+def _prove(stock: Stock, job_id: str, acknowledged: list[str], start_micro: int) -> None:
+    """What was acknowledged has happened, and to do all of it again does nothing twice."""
+    database = Database.open(stock.url)
+    _claim(stock)
+    ledger, account_id = LedgerService(database), stock.customer.account_id
+    assert ledger.check().violations == ()
+    num_open = ledger.check().num_open_holds
+    assert recover(database) == num_open
+    was_paid = database.transact(_was_paid, job_id, readonly=True)
+    assert was_paid or "succeeded" not in acknowledged
+
+    before = ledger.balance(account_id)
+    after = ledger.grant(account_id, 50, actor="test", idem_ref=f"{job_id}:grant")
+    assert after == before or "granted" not in acknowledged
+    if was_paid:
+        ledger.refund(job_id, 3, actor="test", reason="test", idem_ref=f"{job_id}:refund")
+        assert ledger.balance(account_id) == after or "refunded" not in acknowledged
+    assert ledger.balance(account_id) == start_micro + 50 - (7 - 3 if was_paid else 0)
+    assert ledger.check().violations == ()
+    database.close()
+
+
+def _was_paid(connection: Connection, job_id: str) -> bool:
+    query = text("SELECT COUNT(*) FROM job WHERE id = :job_id AND state = 'succeeded'")
+    return connection.execute(query, {"job_id": job_id}).scalar_one() == 1

@@ -16,8 +16,10 @@ import pytest
 from photogram.core.errors import StorageError
 from photogram.engine.fake import FakeEngine
 from photogram.ledger.service import LedgerService
-from photogram.storage.database import Database, loses_wal_writes
+from photogram.storage.database import Database
 from photogram.storage.folder import DataFolder
+from photogram.storage.sqlite import loses_wal_writes
+from tests.databases import sqlite_url
 from tests.unit.generation.ordering import ORDER, PRICE_MICRO, generation, until
 from tests.unit.storage.stocked import Stock, open_stock
 
@@ -50,7 +52,7 @@ def _fill(disk: Path) -> Path:
 
 
 async def test_a_full_disk_costs_nobody_anything(small_disk: Path) -> None:
-    with open_stock(small_disk / "test.sqlite3", amount_micro=1_000_000) as stock:
+    with open_stock(sqlite_url(small_disk), amount_micro=1_000_000) as stock:
         engine = FakeEngine(step_s=0.02)
         service = generation(stock, engine)
         run = await service.create(stock.customer, ORDER)
@@ -91,12 +93,12 @@ def _admit_many(stock: Stock) -> None:
 def test_a_full_disk_is_told_at_the_start(small_disk: Path) -> None:
     _fill(small_disk)
     with pytest.raises(StorageError, match=r"full|cannot be"):
-        Database.open(DataFolder.open(small_disk).database_path)
+        Database.open(DataFolder.open(small_disk).database_url)
 
 
 def test_a_file_that_may_not_grow_is_no_raw_error(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with open_stock(tmp_path / "test.sqlite3", amount_micro=1_000_000) as stock:
+    with open_stock(sqlite_url(tmp_path), amount_micro=1_000_000) as stock:
         resource.setrlimit(resource.RLIMIT_FSIZE, (256 * 1024, limits[1]))
         try:
             with pytest.raises(StorageError) as refused:
@@ -124,17 +126,18 @@ def test_a_read_only_folder_is_refused_in_words(small_disk: Path) -> None:
 def test_an_affected_library_leaves_wal_and_is_as_good(tmp_path: Path) -> None:
     """Two processes with the interpreter's own SQLite write at the same time."""
     path = tmp_path / "test.sqlite3"
-    with open_stock(path, amount_micro=100) as stock:  # leaves the file in WAL mode
+    url = sqlite_url(tmp_path)
+    with open_stock(url, amount_micro=100) as stock:  # leaves the file in WAL mode
         account_id = stock.customer.account_id
     code = (
-        "import sqlite3, sys; from pathlib import Path;"
+        "import sqlite3, sys;"
         "from photogram.ledger.service import LedgerService;"
         "from photogram.storage.database import Database;"
-        "database = Database.open(Path(sys.argv[1]), driver=sqlite3, busy_timeout_s=30);"
+        "database = Database.open(sys.argv[1], driver=sqlite3, patience_s=60);"
         "ledger = LedgerService(database);"
         "[ledger.grant(sys.argv[2], 7, actor='cli') for _ in range(25)]; database.close()"
     )
-    argv = [sys.executable, "-c", code, str(path), account_id]
+    argv = [sys.executable, "-c", code, url, account_id]
     environ = os.environ | {"PYTHONWARNINGS": "error"}
     writers = [subprocess.Popen(argv, env=environ, stdout=subprocess.PIPE) for _ in range(2)]
     for writer in writers:
@@ -143,7 +146,7 @@ def test_an_affected_library_leaves_wal_and_is_as_good(tmp_path: Path) -> None:
         assert b"may lose writes in WAL mode" in out
     header = path.read_bytes()[18:20]
     assert header == b"\x01\x01"  # a rollback journal; WAL would be 2, 2
-    with contextlib.closing(Database.open(path)) as database:
+    with contextlib.closing(Database.open(url)) as database:
         ledger = LedgerService(database)
         assert ledger.balance(account_id) == 100 + 2 * 25 * 7
         assert ledger.check().is_ok

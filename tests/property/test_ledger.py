@@ -1,7 +1,8 @@
 """The ledger against a model of it: a dictionary that any reader can follow."""
 
-import tempfile
-from pathlib import Path
+import contextlib
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,6 +14,7 @@ from hypothesis.stateful import (
     invariant,
     multiple,
     rule,
+    run_state_machine_as_test,
 )
 
 from photogram.accounts.models import Principal
@@ -22,33 +24,42 @@ from photogram.generation import repository as jobs
 from photogram.generation.recovery import recover
 from photogram.generation.states import JobState
 from photogram.ledger import repository
+from photogram.ledger.entries import Balance
 from photogram.ledger.service import LedgerService
 from photogram.storage.database import Database
 from tests.unit.storage.stocked import PEPPER, new_job
+
+NewDatabase = Callable[[], contextlib.AbstractContextManager[str]]
 
 amounts = st.integers(0, 1_000)
 positive = st.integers(1, 1_000)
 
 
 class LedgerMachine(RuleBasedStateMachine):
-    """Grants, jobs and duplicates in any order; after each, all sums are proved."""
+    """Grants, jobs, refunds and duplicates in any order; after each, all sums are proved."""
 
     open_jobs = Bundle("open_jobs")
     references = Bundle("references")
 
+    def __init__(self, new_database: NewDatabase) -> None:
+        super().__init__()
+        self.stack = contextlib.ExitStack()
+        self.url = self.stack.enter_context(new_database())
+
     @initialize()
     def open(self) -> None:
-        self.folder = tempfile.TemporaryDirectory()
         self._open()
         self.customers = [self._customer(name) for name in ("ann", "bob")]
         self.granted = [0, 0]
+        self.free = [0, 0]
         self.spent = [0, 0]
-        self.held: dict[str, tuple[int, int]] = {}  # job -> (customer, amount)
+        self.paid: dict[str, tuple[int, int, int]] = {}  # job -> (customer, amount, of it free)
+        self.held: dict[str, tuple[int, int, int]] = {}  # job -> (customer, amount, of it free)
         self.resolved = 0
         self.num_grants = 0
 
     def _open(self) -> None:
-        self.database = Database.open(Path(self.folder.name) / "test.sqlite3")
+        self.database = Database.open(self.url)
         self.ledger = LedgerService(self.database)
 
     def _customer(self, name: str) -> Principal:
@@ -57,28 +68,32 @@ class LedgerMachine(RuleBasedStateMachine):
         return Principal(accounts.account_id(name), key.key_id)
 
     def _available(self, who: int) -> int:
-        held = sum(amount for holder, amount in self.held.values() if holder == who)
+        held = sum(amount for holder, amount, _ in self.held.values() if holder == who)
         return self.granted[who] - self.spent[who] - held
 
-    @rule(target=references, who=st.integers(0, 1), amount=positive)
-    def grant(self, who: int, amount: int) -> tuple[int, int, str]:
+    @rule(target=references, who=st.integers(0, 1), amount=positive, is_free=st.booleans())
+    def grant(self, who: int, amount: int, is_free: bool) -> tuple[int, int, bool, str]:
         self.num_grants += 1
         idem_ref = f"grant-{self.num_grants}"
         self.granted[who] += amount
-        after = self.ledger.grant(
-            self.customers[who].account_id, amount, actor="test", idem_ref=idem_ref
-        )
-        assert after == self._available(who)
-        return who, amount, idem_ref
+        self.free[who] += amount if is_free else 0
+        assert self._grant(who, amount, is_free, idem_ref) == self._available(who)
+        return who, amount, is_free, idem_ref
 
     @rule(reference=references)
-    def grant_again(self, reference: tuple[int, int, str]) -> None:
-        who, amount, idem_ref = reference
-        account_id = self.customers[who].account_id
-        after = self.ledger.grant(account_id, amount, actor="test", idem_ref=idem_ref)
-        assert after == self._available(who)
+    def grant_again(self, reference: tuple[int, int, bool, str]) -> None:
+        who, amount, is_free, idem_ref = reference
+        assert self._grant(who, amount, is_free, idem_ref) == self._available(who)
         with pytest.raises(ConflictError):
-            self.ledger.grant(account_id, amount + 1, actor="test", idem_ref=idem_ref)
+            self._grant(who, amount + 1, is_free, idem_ref)
+        with pytest.raises(ConflictError):
+            self._grant(who, amount, not is_free, idem_ref)
+
+    def _grant(self, who: int, amount: int, is_free: bool, idem_ref: str) -> int:
+        account_id = self.customers[who].account_id
+        return self.ledger.grant(
+            account_id, amount, actor="test", idem_ref=idem_ref, is_free=is_free
+        )
 
     @rule(target=open_jobs, who=st.integers(0, 1), amount=amounts)
     def admit(self, who: int, amount: int) -> object:
@@ -88,13 +103,15 @@ class LedgerMachine(RuleBasedStateMachine):
                 self.database.transact(jobs.admit, job)
             return multiple()
         self.database.transact(jobs.admit, job)
-        self.held[job.id] = (who, amount)
+        free = min(amount, self.free[who])
+        self.free[who] -= free
+        self.held[job.id] = (who, amount, free)
         return job.id
 
     @rule(job_id=open_jobs)
     def reserve_again(self, job_id: str) -> None:
         if job_id in self.held:
-            who, amount = self.held[job_id]
+            who, amount, _ = self.held[job_id]
             account_id = self.customers[who].account_id
             reserve = (repository.reserve, account_id)
             self.database.transact(*reserve, amount, f"{job_id}:hold", job_id)
@@ -107,14 +124,30 @@ class LedgerMachine(RuleBasedStateMachine):
             with pytest.raises(ConflictError):
                 self.database.transact(jobs.succeed, job_id, 0)
             return
-        who, held = self.held[job_id]
+        who, held, free = self.held[job_id]
         with pytest.raises(ConflictError):
             self.database.transact(jobs.succeed, job_id, held + 1)
         amount = int(share * held)
         remaining = self.database.transact(jobs.succeed, job_id, amount)
         del self.held[job_id]
         self.spent[who] += amount
+        self.paid[job_id] = (who, amount, min(free, amount))
+        self.free[who] += free - min(free, amount)
         assert remaining == self._available(who)
+
+    @rule(job_id=open_jobs, amount=positive)
+    def refund(self, job_id: str, amount: int) -> None:
+        who, paid, free = self.paid.get(job_id, (0, 0, 0))
+        if amount > paid:
+            with pytest.raises(ConflictError):
+                self.ledger.refund(job_id, amount, actor="test", reason="test")
+            return
+        given = self.ledger.refund(job_id, amount, actor="test", reason="test")
+        assert given == amount
+        given_free = max(amount - (paid - free), 0)
+        self.paid[job_id] = (who, paid - amount, free - given_free)
+        self.free[who] += given_free
+        self.spent[who] -= amount
 
     @rule(job_id=open_jobs, state=st.sampled_from([JobState.FAILED, JobState.CANCELLED]))
     def fail(self, job_id: str, state: JobState) -> None:
@@ -123,7 +156,8 @@ class LedgerMachine(RuleBasedStateMachine):
                 self.database.transact(jobs.fail, job_id, state, "test")
             return
         self.database.transact(jobs.fail, job_id, state, "test")
-        del self.held[job_id]
+        who, _, free = self.held.pop(job_id)
+        self.free[who] += free
 
     @rule()
     def reopen(self) -> None:
@@ -135,6 +169,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.database.close()
         self._open()
         assert recover(self.database) == len(self.held)
+        for who, _, free in self.held.values():
+            self.free[who] += free
         self.held.clear()
 
     @invariant()
@@ -143,17 +179,35 @@ class LedgerMachine(RuleBasedStateMachine):
         assert report.violations == ()
         assert report.num_open_holds == len(self.held)
         for who, customer in enumerate(self.customers):
-            assert self.ledger.balance(customer.account_id) == self._available(who) >= 0
+            balance = self.database.transact(
+                repository.spendable, customer.account_id, readonly=True
+            )
+            assert balance == Balance(self._available(who), self.free[who])
+            assert balance.total_micro >= balance.free_micro >= 0
 
     def teardown(self) -> None:
         self.database.close()
-        self.folder.cleanup()
+        self.stack.close()
 
 
-LedgerMachine.TestCase.settings = settings(
-    max_examples=20,
-    stateful_step_count=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-TestLedger = LedgerMachine.TestCase
+def _follow_the_model(new_database: NewDatabase, *, num_examples: int, num_steps: int) -> None:
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        partial(LedgerMachine, new_database),
+        settings=settings(
+            max_examples=num_examples,
+            stateful_step_count=num_steps,
+            deadline=None,
+            derandomize=num_examples < 100,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_the_ledger_does_as_its_model(new_database: NewDatabase) -> None:
+    _follow_the_model(new_database, num_examples=15, num_steps=30)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_the_ledger_does_as_its_model_for_long(new_database: NewDatabase) -> None:
+    _follow_the_model(new_database, num_examples=500, num_steps=50)

@@ -1,6 +1,18 @@
-import pytest
+import contextlib
+from pathlib import Path
 
-from photogram.bootstrap import local_url
+import pytest
+from pydantic import SecretStr
+from pysqlite3 import dbapi2
+
+from photogram.bootstrap import local_url, open_store
+from photogram.core.errors import StorageError
+from photogram.core.settings import Settings
+from photogram.storage.folder import DataFolder
+from tests.postgres import Cluster
+from tests.unit.storage.stocked import execute, open_stock
+
+FIRST = Path(__file__).parent / "storage" / "first_schema.sql"
 
 
 @pytest.mark.parametrize(
@@ -15,3 +27,25 @@ from photogram.bootstrap import local_url
 )
 def test_the_printed_address_can_be_called(host: str, url: str) -> None:
     assert local_url(host, 8000) == url
+
+
+def test_a_server_brings_an_older_sqlite_file_up_to_date(tmp_path: Path) -> None:
+    with contextlib.closing(dbapi2.connect(DataFolder(tmp_path).database_path)) as connection:
+        connection.executescript(FIRST.read_text())
+    settings = Settings(data=tmp_path)
+    with pytest.raises(StorageError, match="photogram db upgrade"), open_store(settings):
+        pass
+    with open_store(settings, is_alone=True) as store:
+        assert store.ledger.check().num_open_holds == 2
+
+
+def test_a_server_refuses_an_older_postgresql(postgres: Cluster, tmp_path: Path) -> None:
+    with postgres.database() as url, open_stock(url) as stock:
+        stock.database.transact(execute, "UPDATE alembic_version SET version_num = '0001'")
+        settings = Settings(data=tmp_path, database_url=SecretStr(url))
+        with (
+            pytest.raises(StorageError, match="photogram db upgrade"),
+            open_store(settings, is_alone=True),
+        ):
+            pass
+        stock.database.transact(execute, "UPDATE alembic_version SET version_num = '0002'")

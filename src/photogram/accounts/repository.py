@@ -6,7 +6,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from photogram.accounts.models import KeyInfo
 from photogram.core import clock, ids
-from photogram.storage.tables import account, api_key
+from photogram.storage.tables import account, api_key, insert_unless_there
 
 _KEY = select(api_key).where(api_key.c.id == bindparam("key_id"))
 
@@ -27,13 +27,11 @@ def find_account(connection: Connection, name: str) -> str | None:
 
 def ensure_account(connection: Connection, name: str) -> str:
     """The id of the account of that name, which is made if there is none."""
-    found = find_account(connection, name)
-    if found is not None:
-        return found
-    account_id = ids.new_id()
-    connection.execute(
-        insert(account).values(id=account_id, kind="customer", name=name, created_at=clock.now())
-    )
+    values = {"id": ids.new_id(), "kind": "customer", "name": name, "created_at": clock.now()}
+    connection.execute(insert_unless_there(account), values)
+    account_id: str = connection.execute(
+        select(account.c.id).where(account.c.name == name)
+    ).scalar_one()
     return account_id
 
 

@@ -1,31 +1,30 @@
 """``photogram keys``, ``credits`` and ``ledger``: all work beside a running server."""
 
 import json
-from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from photogram.cli.options import DataOption, JsonOption
-from photogram.core.errors import NotFoundError
-from photogram.core.settings import load_settings
-from photogram.core.telemetry import configure_logging
+from photogram.cli.store import open_any_store, open_existing_store
 from photogram.ledger.pricing import format_credits, parse_credits
-
-if TYPE_CHECKING:
-    from photogram.bootstrap import Store
 
 keys = typer.Typer(
     help="Create, list and revoke API keys.", no_args_is_help=True, rich_markup_mode=None
 )
 credit = typer.Typer(
-    help="Grant credits and read balances.", no_args_is_help=True, rich_markup_mode=None
+    help="Grant and refund credits, read balances.", no_args_is_help=True, rich_markup_mode=None
 )
 ledger = typer.Typer(help="Check the ledger.", no_args_is_help=True, rich_markup_mode=None)
 
+_ACTOR = "cli"
+
+ReferenceOption = Annotated[
+    str | None,
+    typer.Option(metavar="KEY", help="Such as an invoice's number: again, it gives nothing more."),
+]
 AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's name.")]
 
 
@@ -39,7 +38,7 @@ def create_key(
     as_json: JsonOption = False,
 ) -> None:
     """Make a key. Its token is shown now and never again."""
-    with _open_store(data, may_be_new=True) as store:
+    with open_any_store(data) as store:
         key = store.accounts.create_key(account)
     if as_json:
         print(json.dumps({"token": key.token, "key_id": key.key_id, "account": key.account_name}))
@@ -57,7 +56,7 @@ def list_keys(
     as_json: JsonOption = False,
 ) -> None:
     """List keys by their public ids."""
-    with _open_store(data) as store:
+    with open_existing_store(data) as store:
         infos = store.accounts.list_keys(account)
     if as_json:
         rows = [
@@ -85,7 +84,7 @@ def revoke_key(
     data: DataOption = None,
 ) -> None:
     """Revoke a key, at once and for good."""
-    with _open_store(data) as store:
+    with open_existing_store(data) as store:
         store.accounts.revoke_key(key_id)
     print(f"Key {key_id} is revoked.")
 
@@ -95,14 +94,48 @@ def grant(
     account: AccountArgument,
     amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="Such as 10 or 0.5.")],
     *,
+    free: Annotated[bool, typer.Option("--free", help="Not paid for; spent first.")] = False,
+    reference: ReferenceOption = None,
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="For the record.")] = None,
     data: DataOption = None,
 ) -> None:
     """Add credits to an account."""
     amount_micro = parse_credits(amount)
-    with _open_store(data) as store:
+    with open_existing_store(data) as store:
         account_id = store.accounts.account_id(account)
-        balance = store.ledger.grant(account_id, amount_micro, actor="cli")
+        balance = store.ledger.grant(
+            account_id,
+            amount_micro,
+            actor=_ACTOR,
+            idem_ref=None if reference is None else f"grant:{account_id}:{reference}",
+            is_free=free,
+            reason=reason,
+        )
     print(f"Granted {format_credits(amount_micro)}; '{account}' has {format_credits(balance)}.")
+
+
+@credit.command("refund")
+def refund(
+    job: Annotated[str, typer.Argument(metavar="JOB", help="A job that was paid for.")],
+    amount: Annotated[
+        str | None, typer.Argument(metavar="[AMOUNT]", help="A part of it; left out: all.")
+    ] = None,
+    *,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="For the record.")],
+    reference: ReferenceOption = None,
+    data: DataOption = None,
+) -> None:
+    """Give back what a job has cost, paid credits first."""
+    amount_micro = None if amount is None else parse_credits(amount)
+    with open_existing_store(data) as store:
+        given_micro = store.ledger.refund(
+            job,
+            amount_micro,
+            actor=_ACTOR,
+            reason=reason,
+            idem_ref=None if reference is None else f"refund:{job}:{reference}",
+        )
+    print(f"Gave back {format_credits(given_micro)} for job {job}.")
 
 
 @credit.command("balance")
@@ -110,7 +143,7 @@ def balance(
     account: AccountArgument, *, data: DataOption = None, as_json: JsonOption = False
 ) -> None:
     """Print an account's available credits."""
-    with _open_store(data) as store:
+    with open_existing_store(data) as store:
         available = format_credits(store.ledger.balance(store.accounts.account_id(account)))
     print(json.dumps({"account": account, "credits": available}) if as_json else available)
 
@@ -118,7 +151,7 @@ def balance(
 @ledger.command("check")
 def check(*, data: DataOption = None) -> None:
     """Prove the sums: every balance, every hold and every transfer; exit 1 if one is wrong."""
-    with _open_store(data) as store:
+    with open_existing_store(data) as store:
         report = store.ledger.check()
     for violation in report.violations:
         print(violation)
@@ -127,15 +160,3 @@ def check(*, data: DataOption = None) -> None:
     print(
         f"The ledger holds: {report.num_transfers} transfers, {report.num_open_holds} open holds."
     )
-
-
-def _open_store(data: Path | None, *, may_be_new: bool = False) -> AbstractContextManager["Store"]:
-    """The store in the data folder; a mistyped folder is told, not made."""
-    from photogram.bootstrap import open_store
-    from photogram.storage.folder import DataFolder
-
-    settings = load_settings(data=data)
-    configure_logging(settings.log_level)  # to stderr: stdout is for the answer
-    if not may_be_new and not DataFolder(settings.data).database_path.exists():
-        raise NotFoundError(f"no server has used the data folder {settings.data}; see --data")
-    return open_store(settings.data)

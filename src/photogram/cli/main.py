@@ -8,7 +8,7 @@ import sys
 import typer
 from rich.console import Console
 
-from photogram.cli import accounts, doctor, generate, models, serve
+from photogram.cli import accounts, database, doctor, generate, models, serve
 from photogram.core.errors import (
     CheckpointError,
     ConfigurationError,
@@ -40,6 +40,7 @@ app.command("generate")(generate.generate)
 app.add_typer(accounts.keys, name="keys")
 app.add_typer(accounts.credit, name="credits")
 app.add_typer(accounts.ledger, name="ledger")
+app.add_typer(database.db, name="db")
 app.add_typer(models.models, name="models")
 app.command("doctor")(doctor.doctor)
 

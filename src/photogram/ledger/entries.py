@@ -1,7 +1,7 @@
 """The words of the ledger: what a transfer is, what a hold is, what a check finds.
 
 Every transfer moves one amount from a debit account to a credit account, so that all sums stay
-zero. A grant is one ``single`` transfer. A request is paid for in two phases: ``pending`` reserves
+zero. A grant is one ``single`` transfer, and so is a refund, from what was earned. A request is paid for in two phases: ``pending`` reserves
 (the hold), then either ``post`` settles it, wholly or in part, or ``void`` releases it.
 
 Source: two-phase transfers, https://docs.tigerbeetle.com/develop/two-phase-transfers
@@ -25,9 +25,11 @@ class Transfer:
     """One row that never changes. Amounts are micro-credits.
 
     Attributes:
+        free_micro: The part of the amount that was given for free; it is spent first.
         pending_id: The hold that this one resolves.
         idem_ref: The same reference again is the same transfer, never a second one.
-        reason: Why a hold was released.
+        job_id: The job that it pays for, or (a refund) gives back of.
+        reason: Why a hold was released, or credits were given.
         actor: Who moved it: a job's machinery, or a person at the CLI.
     """
 
@@ -38,9 +40,23 @@ class Transfer:
     phase: Phase
     idem_ref: str
     actor: str
+    free_micro: int = 0
     pending_id: str | None = None
     job_id: str | None = None
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What a customer may spend. Amounts are micro-credits.
+
+    Attributes:
+        total_micro: Free and paid together.
+        free_micro: The part that was given for free.
+    """
+
+    total_micro: int
+    free_micro: int
 
 
 @dataclass(frozen=True, slots=True)

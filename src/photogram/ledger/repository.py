@@ -1,83 +1,100 @@
 """The SQL that moves credits. Every function runs inside its caller's transaction.
 
-The account row is locked by the update that changes it (the database is locked as a whole on
-SQLite), always the customer's before the system's. Nothing here decides what is bought, or when.
+Whoever moves a customer's credits locks that account's row first (SQLite's transactions lock the
+whole database), decides, and writes one transfer; the database's own triggers move the totals of
+its two accounts, and refuse what does not fit. Nothing here decides what is bought, or when.
 """
 
 from dataclasses import asdict, fields
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, func, select
 
 from photogram.core import clock, ids
 from photogram.core.errors import ConflictError, InsufficientCreditsError, NotFoundError
-from photogram.ledger.entries import Phase, Transfer
+from photogram.ledger.entries import Balance, Phase, Transfer
 from photogram.ledger.pricing import format_credits
-from photogram.storage.tables import ISSUED, REVENUE, account, transfer
+from photogram.storage.tables import ISSUED, REVENUE, account, insert_unless_there, job, transfer
 
 _JOB_ACTOR = "job"
 
-_AVAILABLE = account.c.credits_posted - account.c.debits_posted - account.c.debits_pending
-_IS_CUSTOMER = (account.c.id == bindparam("account_id")) & (account.c.kind == "customer")
-_TOTALS = ("debits_pending", "debits_posted", "credits_pending", "credits_posted")
-
 # Built once: SQLAlchemy takes longer to build a statement than SQLite to run it.
-_BALANCE = select(_AVAILABLE).where(_IS_CUSTOMER)
-_HOLD = (
-    update(account)
-    .where(_IS_CUSTOMER, bindparam("amount_micro") <= _AVAILABLE)
-    .values(debits_pending=account.c.debits_pending + bindparam("amount_micro"))
-)
-_ADD = (
-    update(account)
-    .where(account.c.id == bindparam("account_id"))
-    .values({name: account.c[name] + bindparam(f"more_{name}") for name in _TOTALS})
-)
-_INSERT = insert(transfer)
+_BALANCE = select(
+    account.c.credits_posted - account.c.debits_posted - account.c.debits_pending,
+    account.c.free_micro,
+).where(account.c.id == bindparam("account_id"), account.c.kind == "customer")
+_LOCKED_BALANCE = _BALANCE.with_for_update()
+_INSERT = insert_unless_there(transfer)
 _TRANSFER = select(*(transfer.c[field.name] for field in fields(Transfer)))
 _BY_ID = _TRANSFER.where(transfer.c.id == bindparam("key"))
 _BY_REFERENCE = _TRANSFER.where(transfer.c.idem_ref == bindparam("key"))
+_PAYMENT = _TRANSFER.where(transfer.c.job_id == bindparam("key"), transfer.c.phase == Phase.POST)
+_REFUNDED = select(
+    func.coalesce(func.sum(transfer.c.amount_micro), 0),
+    func.coalesce(func.sum(transfer.c.free_micro), 0),
+).where(transfer.c.job_id == bindparam("key"), transfer.c.phase == Phase.SINGLE)
+_LOCKED_JOB = select(job.c.id).where(job.c.id == bindparam("key")).with_for_update()
+
+
+def spendable(connection: Connection, account_id: str) -> Balance:
+    """What the account may spend: posted, less what is held.
+
+    Raises:
+        NotFoundError: There is no such customer.
+    """
+    return _balance(connection, _BALANCE, account_id)
 
 
 def available(connection: Connection, account_id: str) -> int:
-    """Micro-credits that the account may spend: posted, less what is held.
-
-    Raises:
-        NotFoundError: There is no such account.
-    """
-    balance: int | None = connection.execute(_BALANCE, {"account_id": account_id}).scalar()
-    if balance is None:
-        raise NotFoundError(f"there is no account {account_id!r}")
-    return balance
+    """`spendable`, free and paid together, in micro-credits."""
+    return spendable(connection, account_id).total_micro
 
 
 def grant(
-    connection: Connection, account_id: str, amount_micro: int, idem_ref: str, actor: str
+    connection: Connection,
+    account_id: str,
+    amount_micro: int,
+    idem_ref: str,
+    actor: str,
+    *,
+    is_free: bool,
+    reason: str | None,
 ) -> None:
-    """Give an account credits.
+    """Give an account credits, paid for or free.
 
     Raises:
         NotFoundError: There is no such account.
         ConflictError: The reference was used for another transfer.
     """
-    available(connection, account_id)
-    entry = Transfer(ids.new_id(), ISSUED, account_id, amount_micro, Phase.SINGLE, idem_ref, actor)
-    if _repeated(connection, entry) is None:
-        _insert(connection, entry)
-        _add(connection, account_id, credits_posted=amount_micro)
-        _add(connection, ISSUED, debits_posted=amount_micro)
+    _balance(connection, _LOCKED_BALANCE, account_id)
+    entry = Transfer(
+        ids.new_id(),
+        ISSUED,
+        account_id,
+        amount_micro,
+        Phase.SINGLE,
+        idem_ref,
+        actor,
+        free_micro=amount_micro if is_free else 0,
+        reason=reason,
+    )
+    repeated = _write(connection, entry)
+    if repeated is not None and repeated.free_micro != entry.free_micro:
+        raise _another(idem_ref)
 
 
 def reserve(
     connection: Connection, account_id: str, amount_micro: int, idem_ref: str, job_id: str
 ) -> str:
-    """Hold credits for a job; returns the hold's id.
+    """Hold credits for a job, free ones first; returns the hold's id.
 
     Raises:
         InsufficientCreditsError: The account has less than that.
         NotFoundError: There is no such account.
         ConflictError: The reference was used for another transfer.
     """
+    # From here to the commit nobody else can take of this account.
+    balance = _balance(connection, _LOCKED_BALANCE, account_id)
     entry = Transfer(
         ids.new_id(),
         account_id,
@@ -86,26 +103,22 @@ def reserve(
         Phase.PENDING,
         idem_ref,
         _JOB_ACTOR,
+        free_micro=min(amount_micro, balance.free_micro),
         job_id=job_id,
     )
-    repeated_id = _repeated(connection, entry)
-    if repeated_id is not None:
-        return repeated_id
-    # One statement asks and takes, so that nobody else can take in between.
-    held = connection.execute(_HOLD, {"account_id": account_id, "amount_micro": amount_micro})
-    if held.rowcount == 0:
-        balance = available(connection, account_id)
-        raise InsufficientCreditsError(
-            f"not enough credits: the balance is {format_credits(balance)} credits,"
-            f" and this request costs {format_credits(amount_micro)}"
-        )
-    _add(connection, REVENUE, credits_pending=amount_micro)
-    _insert(connection, entry)
-    return entry.id
+    if amount_micro > balance.total_micro:
+        repeated = _repeated(connection, entry)
+        if repeated is None:
+            raise InsufficientCreditsError(
+                f"not enough credits: the balance is {format_credits(balance.total_micro)}"
+                f" credits, and this request costs {format_credits(amount_micro)}"
+            )
+        return repeated.id
+    return (_write(connection, entry) or entry).id
 
 
 def settle(connection: Connection, hold_id: str, amount_micro: int) -> None:
-    """Take `amount_micro` of a hold for good, and give the rest of it back.
+    """Take `amount_micro` of a hold for good, free credits first, and give the rest of it back.
 
     Settling again with the same amount changes nothing.
 
@@ -118,19 +131,7 @@ def settle(connection: Connection, hold_id: str, amount_micro: int) -> None:
         raise ConflictError(
             f"hold {hold_id} is of {hold.amount_micro} micro-credits; {amount_micro} is more"
         )
-    if _resolve(connection, hold, Phase.POST, amount_micro):
-        _add(
-            connection,
-            hold.debit_account_id,
-            debits_pending=-hold.amount_micro,
-            debits_posted=amount_micro,
-        )
-        _add(
-            connection,
-            hold.credit_account_id,
-            credits_pending=-hold.amount_micro,
-            credits_posted=amount_micro,
-        )
+    _resolve(connection, hold, Phase.POST, amount_micro)
 
 
 def release(connection: Connection, hold_id: str, reason: str) -> None:
@@ -141,9 +142,72 @@ def release(connection: Connection, hold_id: str, reason: str) -> None:
         NotFoundError: There is no such hold.
     """
     hold = _hold(connection, hold_id)
-    if _resolve(connection, hold, Phase.VOID, hold.amount_micro, reason):
-        _add(connection, hold.debit_account_id, debits_pending=-hold.amount_micro)
-        _add(connection, hold.credit_account_id, credits_pending=-hold.amount_micro)
+    _resolve(connection, hold, Phase.VOID, hold.amount_micro, reason)
+
+
+def refund(
+    connection: Connection,
+    job_id: str,
+    amount_micro: int | None,
+    idem_ref: str,
+    actor: str,
+    reason: str,
+) -> Transfer:
+    """Give back what a job has cost, or a part of it, paid credits first.
+
+    Args:
+        connection: In a transaction.
+        job_id: A job that has succeeded.
+        amount_micro: Above zero; None: all that was not given back before.
+        idem_ref: The same reference again gives nothing more.
+        actor: Who decides it.
+        reason: Why.
+
+    Returns:
+        The transfer; the first one, if the reference was used before.
+
+    Raises:
+        NotFoundError: There is no such job.
+        ConflictError: The job has cost less than that, or the reference is another transfer's.
+    """
+    if connection.execute(_LOCKED_JOB, {"key": job_id}).one_or_none() is None:
+        raise NotFoundError(f"there is no job {job_id!r}")
+    payment = _find(connection, _PAYMENT, job_id)
+    if payment is None:
+        raise ConflictError(f"job {job_id!r} has cost nothing")
+    _balance(connection, _LOCKED_BALANCE, payment.debit_account_id)
+    # PostgreSQL adds integers up to decimals.
+    given_micro, given_free_micro = map(int, connection.execute(_REFUNDED, {"key": job_id}).one())
+    left_micro = payment.amount_micro - given_micro
+    left_paid_micro = left_micro - (payment.free_micro - given_free_micro)
+    earlier = _find(connection, _BY_REFERENCE, idem_ref)
+    wanted_micro = amount_micro
+    if wanted_micro is None:
+        wanted_micro = left_micro if earlier is None else earlier.amount_micro
+    entry = Transfer(
+        ids.new_id(),
+        REVENUE,
+        payment.debit_account_id,
+        wanted_micro,
+        Phase.SINGLE,
+        idem_ref,
+        actor,
+        free_micro=max(wanted_micro - left_paid_micro, 0),
+        job_id=job_id,
+        reason=reason,
+    )
+    if earlier is None and not 0 < wanted_micro <= left_micro:
+        raise ConflictError(
+            f"of job {job_id!r}, {format_credits(left_micro)} credits can be given back"
+        )
+    return (_repeated(connection, entry) if earlier else _write(connection, entry)) or entry
+
+
+def _balance(connection: Connection, query: Select[Any], account_id: str) -> Balance:
+    row = connection.execute(query, {"account_id": account_id}).one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no account {account_id!r}")
+    return Balance(*row)
 
 
 def _hold(connection: Connection, hold_id: str) -> Transfer:
@@ -159,8 +223,7 @@ def _resolve(
     phase: Phase,
     amount_micro: int,
     reason: str | None = None,
-) -> bool:
-    """Write the hold's end; False if it ended in just this way before."""
+) -> None:
     entry = Transfer(
         ids.new_id(),
         hold.debit_account_id,
@@ -169,18 +232,28 @@ def _resolve(
         phase,
         f"{hold.id}:end",
         _JOB_ACTOR,
+        free_micro=min(amount_micro, hold.free_micro),
         pending_id=hold.id,
         job_id=hold.job_id,
         reason=reason,
     )
-    if _repeated(connection, entry) is not None:
-        return False
-    _insert(connection, entry)
-    return True
+    _write(connection, entry)
 
 
-def _repeated(connection: Connection, entry: Transfer) -> str | None:
-    """The id of the transfer with the same reference, if it is the same transfer."""
+def _write(connection: Connection, entry: Transfer) -> Transfer | None:
+    """Write a transfer, unless its reference was used; then return the earlier one.
+
+    The insert itself asks, so that of two who write the same reference at once one waits for the
+    other and then finds it.
+    """
+    values = asdict(entry) | {"created_at": clock.now()}
+    if connection.execute(_INSERT, values).rowcount == 1:
+        return None
+    return _repeated(connection, entry)
+
+
+def _repeated(connection: Connection, entry: Transfer) -> Transfer | None:
+    """The transfer that has this reference, if it is the same transfer."""
     found = _find(connection, _BY_REFERENCE, entry.idem_ref)
     if found is None:
         return None
@@ -189,22 +262,17 @@ def _repeated(connection: Connection, entry: Transfer) -> str | None:
         and found.debit_account_id == entry.debit_account_id
         and found.credit_account_id == entry.credit_account_id
         and found.amount_micro == entry.amount_micro
+        and found.job_id == entry.job_id
     )
     if not is_same:
-        raise ConflictError(f"the reference {entry.idem_ref!r} is another transfer's")
-    return found.id
+        raise _another(entry.idem_ref)
+    return found
+
+
+def _another(idem_ref: str) -> ConflictError:
+    return ConflictError(f"the reference {idem_ref!r} is another transfer's")
 
 
 def _find(connection: Connection, query: Select[Any], key: str) -> Transfer | None:
     row = connection.execute(query, {"key": key}).one_or_none()
     return None if row is None else Transfer(**row._asdict() | {"phase": Phase(row.phase)})
-
-
-def _insert(connection: Connection, entry: Transfer) -> None:
-    connection.execute(_INSERT, asdict(entry) | {"created_at": clock.now()})
-
-
-def _add(connection: Connection, account_id: str, **changes: int) -> None:
-    """Change an account's columns, which also locks its row."""
-    more = {f"more_{name}": changes.get(name, 0) for name in _TOTALS}
-    connection.execute(_ADD, more | {"account_id": account_id})

@@ -1,10 +1,9 @@
 """Transactions: a short function goes in, and has happened wholly or not at all when it comes out.
 
-All work runs on one thread of its own: a cancelled asyncio task stops waiting, but never tears a
-transaction (drivers for asyncio do). SQLite has one writer anyway, and other processes, such as the
-CLI, use the same file at the same time. It knows nothing of what the functions do.
-
-Source: https://sqlite.org/wal.html#walresetbug for the versions that may lose committed writes.
+All work runs on threads of its own: a cancelled asyncio task stops waiting, but never tears a
+transaction (drivers for asyncio do). SQLite gets one thread, since it has one writer; PostgreSQL as
+many as connections. Other processes, such as the CLI, use the same database at the same time. It
+knows nothing of what the functions do, nor of what SQLite and PostgreSQL do differently.
 """
 
 import asyncio
@@ -13,97 +12,115 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, TypeVar, TypeVarTuple
+from typing import Final, TypeVar, TypeVarTuple
 
-import structlog
 from pysqlite3 import dbapi2
-from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy import Connection, make_url
+from sqlalchemy.exc import DBAPIError
 
 from photogram.core.errors import StorageError
-from photogram.storage import tables
+from photogram.storage import schema
+from photogram.storage.backend import Backend
+from photogram.storage.files import new_file
+from photogram.storage.postgres import Postgres
+from photogram.storage.sqlite import Sqlite
 
-_BUSY_TIMEOUT_S: Final = 5.0
-_BUSY_TIMEOUT_MIN_S: Final = 0.01
-_RETRY_BUSY_S: Final = 1.0
-_RETRY_BROKEN_S: Final = 10.0
+_PATIENCE_S: Final = 5.0
+_PATIENCE_MIN_S: Final = 0.01
+_RETRY_FIRST_S: Final = 0.01
+_RETRY_MOST_S: Final = 0.5
+_NUM_CONNECTIONS: Final = 8
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
-_log = structlog.get_logger(__name__)
-
-
-def loses_wal_writes(version: tuple[int, ...]) -> bool:
-    """Whether this SQLite may lose committed writes in WAL mode with two connections.
-
-    Versions 3.7.0 to 3.51.2, but for the back-ports 3.44.6 and 3.50.7.
-    """
-    if version[:2] in ((3, 44), (3, 50)):
-        return version < ((3, 44, 6) if version[1] == 44 else (3, 50, 7))
-    return (3, 7, 0) <= version < (3, 51, 3)
-
 
 class Database:
-    """One SQLite file. Use `open`; `run` from asyncio, `transact` from plain code.
+    """One database. Use `open`; `run` from asyncio, `transact` from plain code.
 
-    A `fn` gets the connection first; it must be short, must not commit, and must not call the
-    database again (it would wait for itself).
+    A `fn` gets the connection first; it must be short, must not commit, must not call the database
+    again (it would wait for itself), and must do nothing but SQL, since it may be called again
+    when another transaction was in its way.
     """
 
-    def __init__(self, path: Path, engine: Engine, *, busy_timeout_s: float) -> None:
-        self._path = path
-        self._engine = engine
-        self._busy_timeout_s = busy_timeout_s
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
+    def __init__(self, backend: Backend, *, patience_s: float) -> None:
+        self._backend = backend
+        self._patience_s = patience_s
+        self._threads = ThreadPoolExecutor(backend.num_threads, thread_name_prefix="database")
 
     @classmethod
     def open(
-        cls, path: Path, *, driver: ModuleType = dbapi2, busy_timeout_s: float = _BUSY_TIMEOUT_S
+        cls,
+        url: str,
+        *,
+        may_upgrade: bool = False,
+        driver: ModuleType = dbapi2,
+        patience_s: float = _PATIENCE_S,
+        num_connections: int = _NUM_CONNECTIONS,
     ) -> "Database":
-        """Open the file, and make it and its tables if there is none.
+        """Open a database; make it (a SQLite file) and its tables if there are none.
 
         Args:
-            path: The file.
+            url: ``sqlite:///PATH`` or ``postgresql://...``.
+            may_upgrade: Bring the schema of an older Photogram up to date; nobody else may be
+                using the database then.
             driver: A DB-API module of SQLite; its library's version decides on WAL.
-            busy_timeout_s: How long a transaction waits for another process's.
+            patience_s: How long a transaction waits for the locks of others.
+            num_connections: Of PostgreSQL: how many transactions may run at once.
 
         Raises:
-            StorageError: It cannot be read or written, is no database, or is a newer Photogram's.
+            StorageError: It cannot be reached, read or written, is no database, or is another
+                version's.
         """
+        parsed = make_url(url)
+        backend: Backend
+        if parsed.get_backend_name() == "sqlite":
+            path = Path(parsed.database or "")
+            backend = Sqlite(path, driver=driver, busy_timeout_s=patience_s)
+        else:
+            backend = Postgres(parsed, num_connections=num_connections)
+        database = cls(backend, patience_s=patience_s)
         try:
-            # A file that is there is not opened here: to close it would take away the locks that
-            # another connection of this process holds on it.
-            path.touch(mode=0o600)
-        except OSError as error:
-            raise StorageError(f"the database {path} cannot be made: {error.strerror}") from error
-        use_wal = not loses_wal_writes(driver.sqlite_version_info)
-        if not use_wal:
-            _log.warning(
-                "this SQLite may lose writes in WAL mode; a slower and safe mode is used",
-                sqlite=driver.sqlite_version,
-            )
-        engine = create_engine(
-            URL.create("sqlite", database=str(path)),
-            module=driver,
-            pool_size=1,
-            max_overflow=0,
-            hide_parameters=True,  # an error's text is logged
-            connect_args={"isolation_level": None},  # this module alone begins transactions
-        )
-        event.listen(engine, "connect", _make_durable if use_wal else _make_most_durable)
-        database = cls(path, engine, busy_timeout_s=busy_timeout_s)
-        try:
-            database._prepare("wal" if use_wal else "delete")
+            database._threads.submit(backend.prepare).result()
+            if database.transact(schema.needs_upgrade, readonly=True):
+                database.transact(schema.upgrade, may_upgrade)
         except BaseException:
             database.close()
             raise
         return database
 
+    def describe(self) -> str:
+        """What it is, for people; without secrets."""
+        return self._backend.describe()
+
+    def claim(self) -> None:
+        """Keep every other server off this database, until it is closed or the process ends.
+
+        Raises:
+            ConfigurationError: Another server uses it.
+            StorageError: It cannot be reached.
+        """
+        self._backend.claim()
+
+    def backup(self, target: Path) -> None:
+        """Write a copy of one moment to a new file, while others go on.
+
+        Raises:
+            ConfigurationError: The program that PostgreSQL needs for it is not installed.
+            StorageError: The file is there already, or cannot be written.
+        """
+        try:
+            with new_file(target) as draft:
+                self._backend.backup(draft)
+        except FileExistsError:
+            raise StorageError(f"{target} is there already; it was left as it is") from None
+        except OSError as error:
+            raise StorageError(f"{target} cannot be written: {error.strerror}") from error
+
     def close(self) -> None:
-        """Wait for the transaction that runs, and close the file."""
-        self._thread.submit(self._engine.dispose).result()
-        self._thread.shutdown()
+        """Wait for the transactions that run, and close all connections."""
+        self._threads.shutdown()
+        self._backend.close()
 
     async def run(
         self, fn: Callable[[Connection, *Args], T], *args: *Args, readonly: bool = False
@@ -116,7 +133,8 @@ class Database:
             readonly: It only reads: it sees one snapshot, and waits for no writer.
 
         Raises:
-            StorageError: The disk is full, the database is busy or broken; nothing has happened.
+            StorageError: The disk is full, the database is busy or broken; nothing has happened,
+                but for code ``storage_outcome_unknown``.
         """
         future = self._submit(fn, *args, readonly=readonly)
         return await asyncio.shield(asyncio.wrap_future(future))
@@ -127,30 +145,46 @@ class Database:
         """`run` for code without an event loop: the CLI and the start of the server."""
         return self._submit(fn, *args, readonly=readonly).result()
 
+    def survey(self, fn: Callable[[Connection, *Args], T], *args: *Args) -> T:
+        """A long read of one snapshot, in this thread and on a connection of its own.
+
+        Raises:
+            StorageError: The database is busy or broken.
+        """
+        try:
+            with self._backend.engine.connect() as connection:
+                self._backend.begin_survey(connection)
+                return fn(connection, *args)
+        except DBAPIError as error:
+            raise self._backend.told(error) from error
+
     async def ping(self) -> None:
         """Write something harmless, durably.
 
         Raises:
             StorageError: The database cannot be written now.
         """
-        await self.run(_write_version)
+        await self.run(schema.touch)
 
     def _submit(
         self, fn: Callable[[Connection, *Args], T], *args: *Args, readonly: bool
     ) -> Future[T]:
-        # The wait for another process's lock counts from here: however many calls queue up behind
-        # a locked database, all of them are answered after one timeout, not one after the other.
-        deadline = time.monotonic() + self._busy_timeout_s
+        # The wait for the locks of others counts from here: however many calls queue up behind a
+        # locked database, all of them are answered after one timeout, not one after the other.
+        deadline = time.monotonic() + self._patience_s
 
         def transaction() -> T:
-            try:
-                return self._transaction(deadline, fn, *args, readonly=readonly)
-            except DBAPIError as error:
-                # A connection that met a full or failing disk is not trusted again.
-                self._engine.dispose()
-                raise _told(error) from error
+            delay_s = _RETRY_FIRST_S
+            while True:
+                try:
+                    return self._transaction(deadline, fn, *args, readonly=readonly)
+                except DBAPIError as error:
+                    if not self._backend.may_repeat(error) or time.monotonic() + delay_s > deadline:
+                        raise self._backend.told(error) from error
+                time.sleep(delay_s)
+                delay_s = min(2 * delay_s, _RETRY_MOST_S)
 
-        return self._thread.submit(transaction)
+        return self._threads.submit(transaction)
 
     def _transaction(
         self,
@@ -159,85 +193,9 @@ class Database:
         *args: *Args,
         readonly: bool,
     ) -> T:
-        patience_s = max(deadline - time.monotonic(), _BUSY_TIMEOUT_MIN_S)
-        with self._engine.connect() as connection:
-            connection.exec_driver_sql(f"PRAGMA busy_timeout = {round(patience_s * 1000)}")
-            # IMMEDIATE: a transaction that reads first and then wants to write would otherwise
-            # fail at once when another process writes, whatever the timeout.
-            connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
+        patience_s = max(deadline - time.monotonic(), _PATIENCE_MIN_S)
+        with self._backend.engine.connect() as connection:
+            self._backend.begin(connection, readonly=readonly, patience_s=patience_s)
             result = fn(connection, *args)
-            connection.commit()
+            self._backend.commit(connection, readonly=readonly, deadline_s=deadline)
         return result
-
-    def _prepare(self, journal_mode: str) -> None:
-        try:
-            self._thread.submit(self._set_journal_mode, journal_mode).result()
-        except DBAPIError as error:
-            raise _told(error) from error
-        self.transact(_make_current, self._path)
-
-    def _set_journal_mode(self, wanted: str) -> None:
-        """The mode stays in the file; changing it needs a moment without other connections."""
-        deadline = time.monotonic() + self._busy_timeout_s
-        while True:
-            try:
-                with self._engine.connect() as connection:
-                    found = connection.exec_driver_sql(f"PRAGMA journal_mode = {wanted}").scalar()
-                break
-            except DBAPIError as error:
-                if "locked" not in str(error.orig) or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.02)
-        if found != wanted:
-            raise StorageError(
-                f"the disk of {self._path} cannot hold a database in {wanted} mode; use a local one"
-            )
-
-
-def _make_durable(connection: Any, _record: object) -> None:
-    """WAL: what is committed survives a power cut from `synchronous` FULL on."""
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-
-
-def _make_most_durable(connection: Any, _record: object) -> None:
-    """A rollback journal: EXTRA also makes the journal's deletion durable."""
-    connection.execute("PRAGMA synchronous = EXTRA")
-    connection.execute("PRAGMA foreign_keys = ON")
-
-
-def _write_version(connection: Connection) -> None:
-    connection.exec_driver_sql(f"PRAGMA user_version = {tables.SCHEMA_VERSION}")
-
-
-def _make_current(connection: Connection, path: Path) -> None:
-    version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-    if version > tables.SCHEMA_VERSION:
-        raise StorageError(
-            f"the database {path} was made by a newer Photogram (schema {version};"
-            f" this one knows {tables.SCHEMA_VERSION}); use that version"
-        )
-    if version == 0:
-        tables.create_schema(connection)
-        _write_version(connection)
-
-
-def _told(error: DBAPIError) -> StorageError:
-    """The driver's error as one that may be shown; the log has the details."""
-    cause = str(error.orig)
-    _log.error("the database refused a transaction", cause=cause, statement=error.statement)
-    if isinstance(error, IntegrityError):
-        return StorageError("the database refused a wrong change", code="storage_integrity")
-    if "locked" in cause:
-        return StorageError(
-            "the database is busy; try again in a moment", retry_after_s=_RETRY_BUSY_S
-        )
-    if "full" in cause:
-        return StorageError("the disk of the data folder is full", retry_after_s=_RETRY_BROKEN_S)
-    if "not a database" in cause:
-        return StorageError("the database file is no database, or is damaged")
-    if "unable to open" in cause:
-        return StorageError("the database file cannot be opened", retry_after_s=_RETRY_BROKEN_S)
-    return StorageError(
-        "the database cannot be read or written; the log says why", retry_after_s=_RETRY_BROKEN_S
-    )

@@ -4,6 +4,7 @@ In goes a path; out come the folder's lock, its pepper and its free space. It kn
 the database holds, and nothing of who serves.
 """
 
+import contextlib
 import fcntl
 import os
 import secrets
@@ -13,7 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from sqlalchemy import URL
+
 from photogram.core.errors import ConfigurationError, StorageError
+from photogram.storage.files import new_file
 
 _PEPPER_BYTES = 32
 
@@ -49,6 +53,11 @@ class DataFolder:
     def database_path(self) -> Path:
         """The SQLite file."""
         return self.path / "photogram.sqlite3"
+
+    @property
+    def database_url(self) -> str:
+        """The same, as `Database.open` takes it."""
+        return URL.create("sqlite", database=str(self.database_path)).render_as_string()
 
     def lock(self) -> None:
         """Take the folder for this process alone, until `close` or the process's end.
@@ -113,24 +122,9 @@ class DataFolder:
         return pepper
 
     def _make_pepper(self, path: Path) -> None:
-        draft_fd, draft_name = tempfile.mkstemp(prefix=".pepper-", dir=self.path)  # mode 0600
-        draft = Path(draft_name)
-        try:
-            with os.fdopen(draft_fd, "wb") as file:
-                file.write(secrets.token_bytes(_PEPPER_BYTES))
-                file.flush()
-                os.fsync(file.fileno())
-            # A link fails where a rename would replace: of two processes, the first one's stays.
-            path.hardlink_to(draft)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-        folder_fd = os.open(self.path, os.O_RDONLY)
-        try:
-            os.fsync(folder_fd)
-        finally:
-            os.close(folder_fd)
+        # Of two processes, the first one's stays.
+        with contextlib.suppress(FileExistsError), new_file(path) as draft:
+            draft.write_bytes(secrets.token_bytes(_PEPPER_BYTES))
 
     def free_bytes(self) -> int:
         """Bytes that this process may still write to the folder's disk."""

@@ -1,8 +1,9 @@
 """The tables, and every rule about them that the database itself can keep.
 
 Amounts are integers in micro-credits; instants are UTC. What the columns cannot say (transfers are
-append-only, a job's states only go forward) is kept by the triggers of `guards`. It knows nothing
-of prices, tokens or engines.
+append-only, balances are their sums, a job's states only go forward) is kept by the triggers of
+`guards`. A database gets its tables from `migrations`, never from here; a test compares the two. It
+knows nothing of prices, tokens or engines.
 
 Account kinds: ``customer`` has a name and a balance; ``issued`` is where grants come from;
 ``revenue`` is where settled holds go. The last two exist once each, with their kind as id.
@@ -14,7 +15,6 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
-    Connection,
     DateTime,
     Dialect,
     Float,
@@ -25,13 +25,9 @@ from sqlalchemy import (
     String,
     Table,
     TypeDecorator,
-    insert,
 )
+from sqlalchemy.dialects.postgresql import Insert, insert
 
-from photogram.core import clock
-from photogram.storage import guards
-
-SCHEMA_VERSION = 1
 ISSUED = "issued"
 REVENUE = "revenue"
 
@@ -49,7 +45,9 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
-        return None if value is None else value.replace(tzinfo=UTC)
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 metadata = MetaData()
@@ -80,11 +78,17 @@ account = Table(
     _total("debits_posted"),
     _total("credits_pending"),
     _total("credits_posted"),
+    # Of what a customer may spend, the part that was given for free.
+    Column("free_micro", BigInteger, nullable=False, server_default="0"),
     Column("created_at", UtcDateTime, nullable=False),
     CheckConstraint("(kind = 'customer') = (name IS NOT NULL)"),
     CheckConstraint(
         "kind <> 'customer' OR credits_posted - debits_posted - debits_pending >= 0",
         name="balance_never_below_zero",
+    ),
+    CheckConstraint(
+        "free_micro >= 0 AND (kind <> 'customer'"
+        " OR free_micro <= credits_posted - debits_posted - debits_pending)"
     ),
 )
 
@@ -105,6 +109,13 @@ transfer = Table(
     Column("debit_account_id", ForeignKey("account.id"), nullable=False),
     Column("credit_account_id", ForeignKey("account.id"), nullable=False),
     Column("amount_micro", BigInteger, nullable=False),
+    Column(
+        "free_micro",
+        BigInteger,
+        CheckConstraint("free_micro BETWEEN 0 AND amount_micro"),
+        nullable=False,
+        server_default="0",
+    ),
     Column(
         "phase",
         String,
@@ -128,6 +139,14 @@ Index(
     unique=True,
     sqlite_where=transfer.c.pending_id.is_not(None),
     postgresql_where=transfer.c.pending_id.is_not(None),
+)
+Index("transfers_of_a_job", transfer.c.job_id)
+
+job_step = Table(
+    "job_step",
+    metadata,
+    Column("from_state", String, primary_key=True),
+    Column("to_state", String, primary_key=True),
 )
 
 job = Table(
@@ -158,9 +177,10 @@ _is_open = job.c.state.in_(["queued", "running"])
 Index("open_jobs", job.c.state, sqlite_where=_is_open, postgresql_where=_is_open)
 
 
-def create_schema(connection: Connection) -> None:
-    """Make all tables, guards and the two system accounts, in the caller's transaction."""
-    metadata.create_all(connection, checkfirst=False)
-    guards.create_guards(connection)
-    for kind in (ISSUED, REVENUE):
-        connection.execute(insert(account).values(id=kind, kind=kind, created_at=clock.now()))
+def insert_unless_there(table: Table) -> Insert:
+    """An insert that does nothing (`rowcount` 0) where a unique value is taken.
+
+    Of two that write the same value at once, one waits until the other's is there or is not.
+    """
+    # PostgreSQL's form of a statement that SQLite spells in the same way.
+    return insert(table).on_conflict_do_nothing()

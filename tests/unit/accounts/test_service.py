@@ -43,7 +43,7 @@ async def test_a_token_with_another_keys_id_opens_nothing(stock: Stock) -> None:
 
 
 async def test_a_bad_shape_is_refused_without_the_database(stock: Stock) -> None:
-    closed = Database.open(stock.database._path)
+    closed = Database.open(stock.url)
     closed.close()
     assert await _code_of(AccountService(closed, PEPPER), "phg_live_typo") == "invalid_api_key"
 
@@ -51,7 +51,7 @@ async def test_a_bad_shape_is_refused_without_the_database(stock: Stock) -> None
 async def test_a_revocation_by_another_process_takes_effect_at_once(stock: Stock) -> None:
     key = stock.accounts.create_key("bob")
     await stock.accounts.authenticate(key.token)
-    other = Database.open(stock.database._path)
+    other = Database.open(stock.url)
     AccountService(other, PEPPER).revoke_key(key.key_id)
     other.close()
     assert await _code_of(stock.accounts, key.token) == "invalid_api_key"

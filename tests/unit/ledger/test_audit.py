@@ -1,24 +1,41 @@
 """Every rule is broken once, by an operator who first took the database's own guards away."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from pysqlite3 import dbapi2
 from sqlalchemy import Connection
 
 from photogram.generation import repository as jobs
 from photogram.generation.states import JobState
-from photogram.storage.guards import missing_guards
-from tests.unit.storage.stocked import Stock, open_stock
+from photogram.storage.database import Database
+from photogram.storage.guards import create_guards, drop_guards, missing_guards
+from tests.unit.storage.stocked import Stock, execute, open_stock
 
 OPEN, SETTLED, RELEASED = "job-open", "job-settled", "job-released"
 
+_REFUND = """
+    INSERT INTO transfer (id, debit_account_id, credit_account_id, amount_micro, free_micro, phase,
+        job_id, idem_ref, actor, created_at)
+    SELECT 'refund', credit_account_id, debit_account_id, {amount}, {free}, 'single', job_id,
+        'refund', 'x', created_at
+    FROM transfer WHERE phase = 'post'
+"""
+
+_WITHOUT_CHECKS = {
+    "sqlite": "PRAGMA ignore_check_constraints = ON",
+    "postgresql": """
+        DO $$ DECLARE one record; BEGIN
+            FOR one IN SELECT conrelid::regclass AS place, conname FROM pg_constraint
+                WHERE contype IN ('c', 'f') AND connamespace = 'public'::regnamespace
+            LOOP EXECUTE format('ALTER TABLE %%s DROP CONSTRAINT %%I', one.place, one.conname);
+            END LOOP; END $$""",
+}
+
 
 @pytest.fixture
-def stock(tmp_path: Path) -> Iterator[Stock]:
+def stock(database_url: str) -> Iterator[Stock]:
     """A customer with a grant and one job of each kind."""
-    with open_stock(tmp_path / "test.sqlite3", amount_micro=1_000) as opened:
+    with open_stock(database_url, amount_micro=1_000, is_whole=False) as opened:
         for job_id in (OPEN, SETTLED, RELEASED):
             opened.admit(100, job_id)
         opened.database.transact(jobs.succeed, SETTLED, 60)
@@ -26,19 +43,23 @@ def stock(tmp_path: Path) -> Iterator[Stock]:
         yield opened
 
 
-def _break(path: Path, statement: str) -> None:
+def _break(stock: Stock, statement: str) -> None:
     """Run a statement with no guard, no CHECK, no foreign key and no index in its way."""
-    connection = dbapi2.connect(path, isolation_level=None)
-    guards = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
-    found = guards.fetchall()
-    for name, _ in found:
-        connection.execute(f"DROP TRIGGER {name}")
-    connection.execute("DROP INDEX one_resolution_per_hold")
-    connection.execute("PRAGMA ignore_check_constraints = ON")
-    assert connection.execute(statement).rowcount > 0
-    for _, sql in found:
-        connection.execute(sql)
-    connection.close()
+    database = Database.open(stock.url)
+    if stock.url.startswith("sqlite"):
+        # These two are nothing within a transaction.
+        with database._backend.engine.connect() as connection:
+            execute(connection, "PRAGMA foreign_keys = OFF")
+    database.transact(_break_within, statement)
+    database.close()
+
+
+def _break_within(connection: Connection, statement: str) -> None:
+    drop_guards(connection)
+    execute(connection, "DROP INDEX one_resolution_per_hold")
+    execute(connection, _WITHOUT_CHECKS[connection.dialect.name])
+    assert connection.exec_driver_sql(statement).rowcount > 0
+    create_guards(connection)
 
 
 def test_all_rules_hold_to_begin_with(stock: Stock) -> None:
@@ -71,7 +92,8 @@ def test_all_rules_hold_to_begin_with(stock: Stock) -> None:
         ),
         (
             "INSERT INTO transfer (id, debit_account_id, credit_account_id, amount_micro, phase,"
-            " pending_id, idem_ref, actor, created_at) SELECT 'twice', debit_account_id, credit_account_id, 1, 'post',"
+            " pending_id, idem_ref, actor, created_at) SELECT 'twice', debit_account_id,"
+            " credit_account_id, 1, 'post',"
             " pending_id, 'twice', 'x', created_at FROM transfer WHERE phase = 'post'",
             "hold {settled} is resolved 2 times",
         ),
@@ -107,35 +129,66 @@ def test_all_rules_hold_to_begin_with(stock: Stock) -> None:
             "UPDATE account SET credits_posted = credits_posted + 7 WHERE id = 'revenue'",
             "issued, held and earned credits differ by 7",
         ),
+        (
+            "UPDATE account SET free_micro = 5 WHERE kind = 'customer'",
+            "account {customer} differs from the sum of its transfers",
+        ),
+        (
+            "UPDATE transfer SET free_micro = 5 WHERE phase = 'post'",
+            "transfer {post} does not fit the hold that it resolves",
+        ),
+        (
+            _REFUND.format(amount=61, free=0),
+            "job job-settled was given back more than it has cost",
+        ),
+        (
+            _REFUND.format(amount=60, free=1),
+            "job job-settled was given back more than it has cost",
+        ),
+        (
+            "INSERT INTO transfer (id, debit_account_id, credit_account_id, amount_micro, phase,"
+            " idem_ref, actor, created_at) SELECT 'gift', credit_account_id, debit_account_id, 1,"
+            " 'single', 'gift', 'x', created_at FROM transfer WHERE phase = 'post'",
+            "transfer gift gives back what was not paid",
+        ),
     ],
 )
-def test_a_broken_rule_is_told(stock: Stock, tmp_path: Path, statement: str, sentence: str) -> None:
+def test_a_broken_rule_is_told(stock: Stock, statement: str, sentence: str) -> None:
     names = stock.database.transact(_names) | {"customer": stock.customer.account_id}
-    _break(tmp_path / "test.sqlite3", statement)
+    _break(stock, statement)
     report = stock.ledger.check()
     assert sentence.format(**names) in report.violations
     assert not report.is_ok
 
 
-def test_a_reference_with_two_transfers_is_told(stock: Stock, tmp_path: Path) -> None:
+def test_a_reference_with_two_transfers_is_told(stock: Stock) -> None:
     """SQLite cannot drop a column's own UNIQUE, so the table is made anew without it."""
-    connection = dbapi2.connect(tmp_path / "test.sqlite3", isolation_level=None)
-    connection.execute("PRAGMA legacy_alter_table = ON")
-    connection.execute("CREATE TABLE copy AS SELECT * FROM transfer")
-    connection.execute("INSERT INTO copy SELECT * FROM transfer WHERE phase = 'single'")
-    connection.execute("DROP TABLE transfer")
-    connection.execute("ALTER TABLE copy RENAME TO transfer")
-    connection.close()
+
+    def copy(connection: Connection) -> None:
+        drop_guards(connection)
+        execute(connection, "CREATE TABLE copy AS SELECT * FROM transfer")
+        execute(connection, "INSERT INTO copy SELECT * FROM transfer WHERE phase = 'single'")
+        is_sqlite = connection.dialect.name == "sqlite"
+        execute(connection, "DROP TABLE transfer" + ("" if is_sqlite else " CASCADE"))
+        execute(connection, "ALTER TABLE copy RENAME TO transfer")
+
+    database = Database.open(stock.url)
+    if stock.url.startswith("sqlite"):
+        with database._backend.engine.connect() as connection:
+            execute(connection, "PRAGMA foreign_keys = OFF")
+            execute(connection, "PRAGMA legacy_alter_table = ON")
+    database.transact(copy)
+    database.close()
     violations = stock.ledger.check().violations
     assert any(sentence.endswith("has 2 transfers") for sentence in violations)
 
 
-def test_a_missing_guard_is_told(stock: Stock, tmp_path: Path) -> None:
-    connection = dbapi2.connect(tmp_path / "test.sqlite3", isolation_level=None)
-    connection.execute("DROP TRIGGER transfer_never_changes")
-    connection.close()
-    assert stock.ledger.check().violations == ("the guard transfer_never_changes is missing",)
-    assert stock.database.transact(missing_guards) == ["transfer_never_changes"]
+@pytest.mark.parametrize("name", ["transfer_never_changes", "transfer_moves_its_accounts"])
+def test_a_missing_guard_is_told(stock: Stock, name: str) -> None:
+    place = "" if stock.url.startswith("sqlite") else " ON transfer"
+    stock.database.transact(execute, f"DROP TRIGGER {name}{place}")
+    assert stock.ledger.check().violations == (f"the guard {name} is missing",)
+    assert stock.database.transact(missing_guards) == [name]
 
 
 def _names(connection: Connection) -> dict[str, str]:
@@ -147,9 +200,8 @@ def _names(connection: Connection) -> dict[str, str]:
     }
 
 
-def test_a_check_does_not_wait_for_a_writer(stock: Stock, tmp_path: Path) -> None:
-    writer = dbapi2.connect(tmp_path / "test.sqlite3", isolation_level=None)
-    writer.execute("BEGIN IMMEDIATE")
-    assert stock.ledger.check().is_ok
-    writer.execute("ROLLBACK")
-    writer.close()
+def test_a_check_neither_waits_for_a_writer_nor_keeps_one_waiting(stock: Stock) -> None:
+    other = Database.open(stock.url)
+    assert other.transact(lambda _connection: stock.ledger.check()).is_ok
+    assert stock.database.survey(lambda _connection: other.transact(jobs.open_jobs)) == [OPEN]
+    other.close()

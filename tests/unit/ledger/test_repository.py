@@ -1,9 +1,26 @@
+from collections.abc import Iterator
+
 import pytest
 from sqlalchemy import Connection
 
-from photogram.core.errors import ConflictError, InsufficientCreditsError, NotFoundError
+from photogram.core.errors import (
+    ConflictError,
+    InsufficientCreditsError,
+    NotFoundError,
+    StorageError,
+)
 from photogram.ledger import repository
-from tests.unit.storage.stocked import Stock
+from photogram.ledger.entries import Balance
+from tests.unit.storage.stocked import Stock, open_stock
+
+
+@pytest.fixture
+def stock(database_url: str) -> Iterator[Stock]:
+    """Holds without jobs are all that may be wrong at the end."""
+    with open_stock(database_url, amount_micro=1_000_000, is_whole=False) as opened:
+        yield opened
+        violations = opened.ledger.check().violations
+        assert [words for words in violations if not words.endswith("has no job")] == []
 
 
 def _reserve(stock: Stock, amount_micro: int, idem_ref: str = "ref") -> str:
@@ -106,3 +123,44 @@ def test_only_customers_have_a_balance(stock: Stock, account_id: str) -> None:
         stock.database.transact(repository.available, account_id)
     with pytest.raises(NotFoundError):
         stock.database.transact(repository.reserve, account_id, 1, "ref", "job")
+
+
+def _give_for_free(stock: Stock, amount_micro: int) -> None:
+    stock.ledger.grant(stock.customer.account_id, amount_micro, actor="test", is_free=True)
+
+
+async def _free(stock: Stock) -> Balance:
+    return await stock.ledger.spendable(stock.customer.account_id)
+
+
+async def test_free_credits_are_spent_first(stock: Stock) -> None:
+    _give_for_free(stock, 500_000)
+    assert await _free(stock) == Balance(1_500_000, 500_000)
+    small, large = _reserve(stock, 200_000, "a"), _reserve(stock, 400_000, "b")
+    assert await _free(stock) == Balance(900_000, 0)
+    _settle(stock, large, 350_000)  # it held 300,000 free ones, which all go
+    assert await _free(stock) == Balance(950_000, 0)
+    _settle(stock, small, 50_000)
+    assert await _free(stock) == Balance(1_100_000, 150_000)
+
+
+async def test_a_released_hold_gives_free_credits_back_as_free(stock: Stock) -> None:
+    _give_for_free(stock, 100)
+    _release(stock, _reserve(stock, 300_000))
+    assert await _free(stock) == Balance(1_000_100, 100)
+
+
+def test_the_database_itself_refuses_to_spend_paid_credits_first(stock: Stock) -> None:
+    _give_for_free(stock, 100)
+
+    def hold(connection: Connection) -> None:
+        connection.exec_driver_sql(
+            "INSERT INTO transfer (id, debit_account_id, credit_account_id, amount_micro,"
+            " free_micro, phase, idem_ref, actor, created_at)"
+            " SELECT 'x', id, 'revenue', 50, 0, 'pending', 'x', 'x', created_at"
+            " FROM account WHERE kind = 'customer'"
+        )
+
+    with pytest.raises(StorageError) as refused:
+        stock.database.transact(hold)
+    assert refused.value.error_code == "storage_integrity"

@@ -5,9 +5,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from photogram.accounts.models import Principal
 from photogram.accounts.service import AccountService
@@ -24,6 +23,7 @@ PEPPER = b"p" * 32
 class Stock:
     """A database, its services, and a customer with a key."""
 
+    url: str
     database: Database
     accounts: AccountService
     ledger: LedgerService
@@ -51,12 +51,20 @@ class Stock:
 
 
 @contextlib.contextmanager
-def open_stock(path: Path, *, amount_micro: int = 0) -> Iterator[Stock]:
-    database = Database.open(path)
+def open_stock(url: str, *, amount_micro: int = 0, is_whole: bool = True) -> Iterator[Stock]:
+    """A database, with a customer who has so much.
+
+    Args:
+        url: The database.
+        amount_micro: Micro-credits, paid for.
+        is_whole: Prove the ledger at the end; False for who breaks it on purpose.
+    """
+    database = Database.open(url)
     try:
         accounts = AccountService(database, PEPPER)
         key = accounts.create_key("ann")
         stock = Stock(
+            url,
             database,
             accounts,
             LedgerService(database),
@@ -65,6 +73,8 @@ def open_stock(path: Path, *, amount_micro: int = 0) -> Iterator[Stock]:
         if amount_micro:
             stock.grant(amount_micro)
         yield stock
+        if is_whole:
+            assert stock.ledger.check().violations == ()
     finally:
         database.close()
 
@@ -89,8 +99,8 @@ def execute(connection: Connection, statement: str) -> None:
 
 
 def _job(connection: Connection, job_id: str) -> tuple[str, str | None]:
-    row = connection.exec_driver_sql("SELECT state, error_code FROM job WHERE id = ?", (job_id,))
-    state, code = row.one()
+    query = text("SELECT state, error_code FROM job WHERE id = :job_id")
+    state, code = connection.execute(query, {"job_id": job_id}).one()
     return state, code
 
 

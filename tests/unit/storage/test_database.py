@@ -3,6 +3,7 @@ import sqlite3
 import stat
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ from sqlalchemy import Connection
 
 from photogram.core.errors import ConflictError, StorageError
 from photogram.ledger.service import LedgerService
-from photogram.storage.database import Database, loses_wal_writes
+from photogram.storage import schema
+from photogram.storage.database import Database
+from photogram.storage.sqlite import loses_wal_writes
+from tests.databases import sqlite_url
 from tests.unit.storage.stocked import Stock, execute, open_stock
 
 # "Another process" is a second connection of the same library here: within one process, another
@@ -20,6 +24,18 @@ from tests.unit.storage.stocked import Stock, execute, open_stock
 
 def _pragma(connection: Connection, name: str) -> object:
     return connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a SQLite file may be."""
+    return tmp_path / "test.sqlite3"
+
+
+@pytest.fixture
+def sqlite_stock(tmp_path: Path) -> Iterator[Stock]:
+    with open_stock(sqlite_url(tmp_path), amount_micro=1_000_000) as opened:
+        yield opened
 
 
 def _num_keys(connection: Connection) -> int:
@@ -48,12 +64,13 @@ def test_versions_that_lose_wal_writes_are_known(version: tuple[int, ...], affec
     assert loses_wal_writes(version) is affected
 
 
-def test_a_sound_library_is_used_in_wal_and_with_full_syncs(stock: Stock) -> None:
+def test_a_sound_library_is_used_in_wal_and_with_full_syncs(sqlite_stock: Stock) -> None:
     read = {
-        name: stock.database.transact(_pragma, name, readonly=True)
-        for name in ("journal_mode", "synchronous", "foreign_keys", "user_version")
+        name: sqlite_stock.database.transact(_pragma, name, readonly=True)
+        for name in ("journal_mode", "synchronous", "foreign_keys")
     }
-    assert read == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "user_version": 1}
+    assert read == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+    assert "in WAL mode" in sqlite_stock.database.describe()
 
 
 def test_an_affected_library_is_used_without_wal(
@@ -68,16 +85,16 @@ def test_an_affected_library_is_used_without_wal(
         def __getattr__(self, name: str) -> object:
             return getattr(sqlite3, name)
 
-    database = Database.open(tmp_path / "test.sqlite3", driver=Affected())  # type: ignore[arg-type]
+    database = Database.open(sqlite_url(tmp_path), driver=Affected())  # type: ignore[arg-type]
     assert database.transact(_pragma, "journal_mode") == "delete"
     assert database.transact(_pragma, "synchronous") == 3
+    assert "may lose writes" in database.describe()
     database.close()
     assert "may lose writes" in capsys.readouterr().out
 
 
-def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
-    path = tmp_path / "test.sqlite3"
-    database = Database.open(path)
+def test_the_file_is_for_its_owner_alone(tmp_path: Path, path: Path) -> None:
+    database = Database.open(sqlite_url(tmp_path))
     files = list(tmp_path.glob("test.sqlite3*"))
     assert path in files
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
@@ -85,10 +102,10 @@ def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_is_committed_is_there_after_reopening(tmp_path: Path) -> None:
-    with open_stock(tmp_path / "test.sqlite3", amount_micro=5) as stock:
+def test_what_is_committed_is_there_after_reopening(database_url: str) -> None:
+    with open_stock(database_url, amount_micro=5) as stock:
         account_id = stock.customer.account_id
-    database = Database.open(tmp_path / "test.sqlite3")
+    database = Database.open(database_url)
     assert LedgerService(database).balance(account_id) == 5
     database.close()
 
@@ -122,11 +139,13 @@ async def test_a_cancelled_caller_does_not_tear_a_transaction(stock: Stock) -> N
     assert await asyncio.to_thread(stock.accounts.account_id, "whole")
 
 
-async def test_a_cancelled_caller_does_not_undo_what_still_waits_its_turn(stock: Stock) -> None:
+async def test_a_cancelled_caller_does_not_undo_what_still_waits_its_turn(
+    sqlite_stock: Stock,
+) -> None:
     go_on = threading.Event()
-    first = asyncio.create_task(stock.database.run(lambda _connection: go_on.wait(10)))
+    first = asyncio.create_task(sqlite_stock.database.run(lambda _connection: go_on.wait(10)))
     rename = "UPDATE account SET name = 'renamed' WHERE kind = 'customer'"
-    second = asyncio.create_task(stock.database.run(execute, rename))
+    second = asyncio.create_task(sqlite_stock.database.run(execute, rename))
     await asyncio.sleep(0)
     second.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -134,30 +153,20 @@ async def test_a_cancelled_caller_does_not_undo_what_still_waits_its_turn(stock:
     await asyncio.sleep(0)
     go_on.set()
     await first
-    assert await asyncio.to_thread(stock.accounts.account_id, "renamed")
+    assert await asyncio.to_thread(sqlite_stock.accounts.account_id, "renamed")
 
 
-def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "test.sqlite3"
-    with dbapi2.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 2")
-    connection.close()
-    with pytest.raises(StorageError, match=r"made by a newer Photogram \(schema 2"):
-        Database.open(path)
-
-
-def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "test.sqlite3"
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path, path: Path) -> None:
     path.write_bytes(b"not at all a database" * 100)
     with pytest.raises(StorageError, match="is no database, or is damaged"):
-        Database.open(path)
+        Database.open(sqlite_url(tmp_path))
 
 
 def test_a_path_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot be opened"):
-        Database.open(tmp_path)
+        Database.open(f"sqlite:///{tmp_path}")
     with pytest.raises(StorageError, match=f"{tmp_path}/none/test.sqlite3 cannot be made"):
-        Database.open(tmp_path / "none" / "test.sqlite3")
+        Database.open(sqlite_url(tmp_path / "none"))
 
 
 def test_an_error_that_no_one_expected_is_no_drivers_error(stock: Stock) -> None:
@@ -170,13 +179,21 @@ async def test_ping_writes(stock: Stock) -> None:
     await stock.database.ping()
 
 
+def _lock(connection: Connection, locked: threading.Event, go_on: threading.Event) -> None:
+    """Keep what `ping` needs, until told."""
+    schema.touch(connection)
+    locked.set()
+    go_on.wait(10)
+
+
 async def test_all_who_wait_for_a_locked_database_are_answered_after_one_timeout(
-    tmp_path: Path,
+    database_url: str,
 ) -> None:
-    path = tmp_path / "test.sqlite3"
-    database = Database.open(path, busy_timeout_s=0.3)
-    other = dbapi2.connect(path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
+    database = Database.open(database_url, patience_s=0.3)
+    other, go_on = Database.open(database_url), threading.Event()
+    locked = threading.Event()
+    holding = asyncio.create_task(other.run(_lock, locked, go_on))
+    await asyncio.to_thread(locked.wait, 10)
     begin = time.perf_counter()
     answers = await asyncio.gather(*(database.ping() for _ in range(10)), return_exceptions=True)
     assert time.perf_counter() - begin < 1.0
@@ -184,33 +201,36 @@ async def test_all_who_wait_for_a_locked_database_are_answered_after_one_timeout
     assert all("busy" in str(answer) for answer in answers)
     # Who only reads does not wait for a writer.
     assert await database.run(_num_keys, readonly=True) == 0
-    other.execute("ROLLBACK")
+    go_on.set()
+    await holding
     other.close()
     await database.ping()
     database.close()
 
 
-def test_a_short_lock_only_takes_time(stock: Stock, tmp_path: Path) -> None:
-    other = dbapi2.connect(tmp_path / "test.sqlite3", isolation_level=None, check_same_thread=False)
-    other.execute("BEGIN IMMEDIATE")
-    timer = threading.Timer(0.3, other.execute, ["COMMIT"])
+async def test_a_short_lock_only_takes_time(stock: Stock) -> None:
+    other, go_on, locked = Database.open(stock.url), threading.Event(), threading.Event()
+    holding = asyncio.create_task(other.run(_lock, locked, go_on))
+    await asyncio.to_thread(locked.wait, 10)
+    timer = threading.Timer(0.3, go_on.set)
     timer.start()
-    stock.grant(1)
+    await stock.database.ping()
+    await holding
     timer.join()
     other.close()
 
 
-def test_a_mode_that_another_process_keeps_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "test.sqlite3"
-    Database.open(path).close()
+def test_a_mode_that_another_process_keeps_is_refused(tmp_path: Path, path: Path) -> None:
+    url = sqlite_url(tmp_path)
+    Database.open(url).close()
     other = dbapi2.connect(path, isolation_level=None)
     other.execute("PRAGMA journal_mode = DELETE")
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StorageError, match="busy"):
-        Database.open(path, busy_timeout_s=0.1)
+        Database.open(url, patience_s=0.1)
     other.execute("ROLLBACK")
     other.close()
-    Database.open(path, busy_timeout_s=0.1).close()
+    Database.open(url, patience_s=0.1).close()
 
 
 def test_a_disk_that_cannot_hold_the_mode_is_refused(tmp_path: Path) -> None:
@@ -224,4 +244,4 @@ def test_a_disk_that_cannot_hold_the_mode_is_refused(tmp_path: Path) -> None:
             return getattr(dbapi2, name)
 
     with pytest.raises(StorageError, match="cannot hold a database in wal mode"):
-        Database.open(tmp_path / "test.sqlite3", driver=NetworkDisk())  # type: ignore[arg-type]
+        Database.open(sqlite_url(tmp_path), driver=NetworkDisk())  # type: ignore[arg-type]

@@ -4,9 +4,11 @@ import pytest
 from sqlalchemy import Connection, insert, select, update
 
 from photogram.core.errors import StorageError
+from photogram.generation import repository as jobs
 from photogram.generation.states import TRANSITIONS, JobState
 from photogram.storage import tables
-from tests.unit.storage.stocked import Stock, execute
+from tests.postgres import Cluster
+from tests.unit.storage.stocked import Stock, execute, open_stock
 
 AN_INSTANT = datetime(2026, 3, 1, 12, 30, 0, 250_000, tzinfo=UTC)
 
@@ -18,7 +20,9 @@ AN_INSTANT = datetime(2026, 3, 1, 12, 30, 0, 250_000, tzinfo=UTC)
         "DELETE FROM transfer",
         "UPDATE account SET credits_posted = 0, debits_posted = 0 WHERE kind = 'customer'",
         "UPDATE account SET debits_posted = -1 WHERE id = 'revenue'",
-        "UPDATE account SET credits_posted = 9223372036854775807 + 1 WHERE id = 'revenue'",
+        "UPDATE account SET credits_posted = 4611686018427387905 WHERE id = 'revenue'",
+        "UPDATE account SET free_micro = 1 WHERE kind = 'customer'",
+        "UPDATE account SET free_micro = -1 WHERE id = 'revenue'",
         "UPDATE account SET name = 'money' WHERE id = 'revenue'",
         "UPDATE account SET kind = 'rich' WHERE kind = 'customer'",
         "DELETE FROM account WHERE kind = 'customer'",
@@ -83,20 +87,20 @@ def _set_state(connection: Connection, state: str) -> None:
 @pytest.mark.parametrize("after", JobState)
 @pytest.mark.parametrize("before", JobState)
 def test_the_database_allows_just_the_transitions_of_the_code(
-    stock: Stock, before: JobState, after: JobState
+    breakable_stock: Stock, before: JobState, after: JobState
 ) -> None:
-    job_id = stock.admit(1)
+    job_id = breakable_stock.admit(1)
     path = {"queued": [], "failed": ["failed"], "cancelled": ["cancelled"]}.get(
         before, ["running", before][: 1 if before == "running" else 2]
     )
     for state in path:
-        stock.database.transact(_set_state, state)
+        breakable_stock.database.transact(_set_state, state)
     if after in TRANSITIONS[before]:
-        stock.database.transact(_set_state, after)
-        assert stock.job(job_id)[0] == after
+        breakable_stock.database.transact(_set_state, after)
+        assert breakable_stock.job(job_id)[0] == after
     else:
         with pytest.raises(StorageError):
-            stock.database.transact(_set_state, after)
+            breakable_stock.database.transact(_set_state, after)
 
 
 def test_a_job_cannot_be_written_as_finished(stock: Stock) -> None:
@@ -104,25 +108,58 @@ def test_a_job_cannot_be_written_as_finished(stock: Stock) -> None:
     with pytest.raises(StorageError):
         stock.database.transact(
             execute,
-            "INSERT INTO job SELECT 'new', account_id, key_id, hold_id || 'x', 'succeeded',"
-            " error_code, price_version, num_images, num_steps, guidance, pixel_factor,"
-            " created_at, started_at, finished_at FROM job",
+            "INSERT INTO job (id, account_id, key_id, hold_id, state, price_version, num_images,"
+            " num_steps, guidance, pixel_factor, created_at) SELECT 'new', account_id, key_id,"
+            " hold_id || 'x', 'succeeded', price_version, num_images, num_steps, guidance,"
+            " pixel_factor, created_at FROM job",
         )
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        "'nowhere', 'revenue', {customer}, 1, 0, 'single', NULL, 'why'",  # of no job
+        "'more', 'revenue', {customer}, 101, 0, 'single', {job}, 'why'",
+        "'more-free', 'revenue', {customer}, 50, 1, 'single', {job}, 'why'",
+        "'why', 'revenue', {customer}, 1, 0, 'single', {job}, NULL",
+        "'gift', {customer}, 'issued', 1, 0, 'single', {job}, 'why'",
+        "'free', 'issued', {customer}, 1, 2, 'single', NULL, NULL",
+    ],
+)
+def test_the_database_refuses_a_gift(stock: Stock, values: str) -> None:
+    job_id = stock.admit(100)
+    stock.database.transact(jobs.succeed, job_id, 100)
+    names = {"customer": f"'{stock.customer.account_id}'", "job": f"'{job_id}'"}
+    with pytest.raises(StorageError) as refused:
+        stock.database.transact(
+            execute,
+            "INSERT INTO transfer (id, debit_account_id, credit_account_id, amount_micro,"  # noqa: S608 - this test's own words
+            " free_micro, phase, job_id, reason, idem_ref, actor, created_at)"
+            f" VALUES ({values.format(**names)}, 'new', 'test', '2026-01-01')",
+        )
+    assert refused.value.error_code == "storage_integrity"
+
+
+def test_a_postgresql_ledger_cannot_be_emptied_at_once(postgres: Cluster) -> None:
+    with postgres.database() as url, open_stock(url, amount_micro=5) as stock:
+        with pytest.raises(StorageError) as refused:
+            stock.database.transact(execute, "TRUNCATE transfer CASCADE")
+        assert refused.value.error_code == "storage_integrity"
+
+
 def test_instants_come_back_in_utc_whatever_zone_they_went_in_with(stock: Stock) -> None:
-    def write_and_read(connection: Connection) -> tuple[datetime, str]:
+    def write_and_read(connection: Connection) -> datetime:
         elsewhere = AN_INSTANT.astimezone(timezone(timedelta(hours=-7)))
+        if connection.dialect.name == "postgresql":
+            execute(connection, "SET LOCAL TimeZone = 'Asia/Kathmandu'")
         connection.execute(
             insert(tables.account).values(
                 id="new", kind="customer", name="new", created_at=elsewhere
             )
         )
         query = select(tables.account.c.created_at).where(tables.account.c.id == "new")
-        stored = connection.exec_driver_sql("SELECT created_at FROM account WHERE id = 'new'")
-        return connection.execute(query).scalar_one(), stored.scalar_one()
+        return connection.execute(query).scalar_one()
 
-    instant, stored = stock.database.transact(write_and_read)
+    instant = stock.database.transact(write_and_read)
     assert instant == AN_INSTANT
     assert instant.tzinfo is UTC
-    assert stored == "2026-03-01 12:30:00.250000"
