@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from photogram.core.errors import EngineOverloadedError
+from photogram.core.errors import DeadlineExceededError, EngineOverloadedError
 from photogram.core.messages import CANCELLED, DRAINING, Failed, Finished, JobEvent, Progress
-from photogram.engine.local import LocalEngine, WorkerConfig
+from photogram.engine.batching import StepLimits
+from photogram.engine.local import LocalEngine
+from photogram.engine.process import WorkerConfig
 from photogram.weights.locate import inspect
 from tests.acceptance.server import is_alive
 from tests.tiny import write_checkpoint
@@ -30,18 +32,18 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_engine(
-    checkpoint: Path, load_from: Path | None = None, stall_timeout_s: float = 300
+    checkpoint: Path, load_from: Path | None = None, silence_s: float = 60
 ) -> LocalEngine:
     config = WorkerConfig(
         model=str(load_from or checkpoint),
         device="cpu",
         dtype="auto",
         threads=1,
-        batch_tokens=0,
+        limits=StepLimits(target_s=0.15, num_tokens=9216),
         log_level="error",
     )
     model = inspect(checkpoint).model
-    return LocalEngine(model, config, queue_limit=8, stall_timeout_s=stall_timeout_s)
+    return LocalEngine(model, config, queue_limit=8, silence_s=silence_s)
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -60,7 +62,8 @@ async def until_ready(engine: LocalEngine) -> None:
 
 
 async def run(engine: LocalEngine, name: str, **fields: object) -> list[JobEvent]:
-    return [event async for event in engine.submit(job(name, **fields), engine.acquire())]
+    one = job(name, **fields)
+    return [event async for event in engine.submit(one, engine.acquire(one))]
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -87,7 +90,8 @@ async def test_a_picture_is_the_same_bytes_alone_and_among_others(engine: LocalE
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_cancel_takes_effect_within_one_step(engine: LocalEngine) -> None:
-    events = engine.submit(job("c", num_steps=50), engine.acquire())
+    one = job("c", num_steps=50)
+    events = engine.submit(one, engine.acquire(one))
     first = await anext(events)
     assert isinstance(first, Progress)
     engine.cancel("c")
@@ -99,14 +103,33 @@ async def test_cancel_takes_effect_within_one_step(engine: LocalEngine) -> None:
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_full_queue_refuses_before_anything_is_done(engine: LocalEngine) -> None:
-    permits = [engine.acquire() for _ in range(8)]
+    permits = [engine.acquire(job(str(n))) for n in range(8)]
     with pytest.raises(EngineOverloadedError) as refused:
-        engine.acquire()
+        engine.acquire(job("one more"))
     assert refused.value.error_code == "queue_full"
-    assert refused.value.retry_after_s
+    assert refused.value.retry_after_s is not None
     for permit in permits:
         permit.release()
     assert engine.num_jobs == 0
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_jobs_are_foretold_and_those_that_would_be_late_are_refused(
+    engine: LocalEngine,
+) -> None:
+    jobs = [job(f"f{i}", num_steps=50, seeds=(1, 2, 3, 4)) for i in range(4)]
+    streams = [engine.submit(one, engine.acquire(one)) for one in jobs]
+    began_at = time.monotonic()
+    told = [engine.forecast(one.job_id) for one in jobs]
+    with pytest.raises(DeadlineExceededError):
+        engine.acquire(job("late", num_steps=50, timeout_s=1e-3))
+    for events in streams:
+        *_, last = [event async for event in events]
+        assert isinstance(last, Finished)
+    took_s = time.monotonic() - began_at
+    finish_s = max(each.finish_s for each in told if each is not None)
+    assert took_s / 20 < finish_s < took_s * 20  # a shared machine; the order of size is right
+    assert engine.forecast("f0") is None
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -120,7 +143,8 @@ async def test_a_job_of_a_size_that_cannot_be_painted_fails_alone(engine: LocalE
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_killed_worker_fails_its_jobs_and_is_replaced(engine: LocalEngine) -> None:
-    events = engine.submit(job("k", num_steps=50), engine.acquire())
+    one = job("k", num_steps=50)
+    events = engine.submit(one, engine.acquire(one))
     await anext(events)
     pid = engine.worker_pid
     assert pid is not None
@@ -130,7 +154,7 @@ async def test_killed_worker_fails_its_jobs_and_is_replaced(engine: LocalEngine)
     assert last.code == "inference_failed"
     assert engine.num_jobs == 0
     with pytest.raises(EngineOverloadedError) as refused:
-        engine.acquire()
+        engine.acquire(one)
     assert refused.value.error_code == "model_loading"
     await until_ready(engine)
     assert engine.worker_pid != pid
@@ -147,7 +171,8 @@ async def test_a_worker_that_does_not_listen_does_not_stop_the_event_loop(
     threading.Timer(1, os.kill, (pid, signal.SIGCONT)).start()
     started = time.monotonic()
     prompt = "x" * 40_000  # all together, more than the pipe takes
-    jobs = [engine.submit(job(f"s{i}", prompt=prompt), engine.acquire()) for i in range(8)]
+    all_jobs = [job(f"s{i}", prompt=prompt) for i in range(8)]
+    jobs = [engine.submit(one, engine.acquire(one)) for one in all_jobs]
     for i in range(8):
         engine.cancel(f"s{i}")
     assert time.monotonic() - started < 0.5
@@ -157,18 +182,28 @@ async def test_a_worker_that_does_not_listen_does_not_stop_the_event_loop(
     assert engine.num_jobs == 0
 
 
-async def test_a_worker_that_hangs_with_a_job_is_replaced(checkpoint: Path) -> None:
-    engine = make_engine(checkpoint, stall_timeout_s=1)
+async def test_a_worker_that_hangs_is_unready_and_then_replaced(checkpoint: Path) -> None:
+    engine = make_engine(checkpoint, silence_s=4)
     await engine.start()
     await until_ready(engine)
     pid = engine.worker_pid
     assert pid is not None
+    await asyncio.sleep(4.5)  # nothing to do is no fault
+    assert engine.is_ready
+    stuck = asyncio.create_task(run(engine, "stuck", num_steps=50, seeds=(1, 2, 3, 4)))
+    await asyncio.sleep(0)
     os.kill(pid, signal.SIGSTOP)
-    await asyncio.sleep(2.5)  # silence without a job is no fault
-    assert engine.worker_pid == pid
-    *_, last = await run(engine, "stuck")
+    async with asyncio.timeout(20):
+        while engine.is_ready:
+            await asyncio.sleep(0.02)
+    assert is_alive(pid)
+    with pytest.raises(EngineOverloadedError):
+        engine.acquire(job("meanwhile"))
+    *_, last = await stuck
     assert isinstance(last, Failed)
     assert not is_alive(pid)
+    await until_ready(engine)
+    assert isinstance((await run(engine, "after"))[-1], Finished)
     await engine.close()
 
 
@@ -178,12 +213,13 @@ async def test_closing_ends_the_worker_and_its_jobs(checkpoint: Path) -> None:
     await until_ready(engine)
     pid = engine.worker_pid
     assert pid is not None
-    events = engine.submit(job("x", num_steps=50), engine.acquire())
-    late_permit = engine.acquire()
+    one = job("x", num_steps=50)
+    events = engine.submit(one, engine.acquire(one))
+    late_permit = engine.acquire(job("y"))
     await anext(events)
     engine.drain()
     with pytest.raises(EngineOverloadedError) as refused:
-        engine.acquire()
+        engine.acquire(job("z"))
     assert refused.value.error_code == "draining"
     await engine.close()
     late_events = engine.submit(job("y"), late_permit)

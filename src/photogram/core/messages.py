@@ -5,6 +5,7 @@ Frozen, plain types: what goes to the engine (`GenerateJob`, `CancelJob`), what 
 named by their receiver's view and know nothing of keys, credits, tables or tensors.
 """
 
+import math
 from typing import Literal
 
 import msgspec
@@ -57,6 +58,11 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
             return width, height
         return self._halve(width), self._halve(height)
 
+    def num_tokens(self, width: int, height: int) -> int:
+        """Tokens that one picture of this size adds to a denoising step, its text included."""
+        num_image_tokens = (width // self.size_multiple) * (height // self.size_multiple)
+        return num_image_tokens + self.max_text_tokens
+
     def _halve(self, side: int) -> int:
         return max(round(side / 2 / self.size_multiple), 1) * self.size_multiple
 
@@ -68,6 +74,7 @@ class GenerateJob(msgspec.Struct, frozen=True, kw_only=True, tag="generate"):
         tenant: An opaque word; jobs of one tenant share one fair share of the engine.
         quality: 0-100; ignored for png.
         with_prompt: Write the prompt into the file's metadata (an operator's choice).
+        timeout_s: Seconds from its arrival at the engine after which nobody wants it any more.
     """
 
     job_id: str
@@ -81,6 +88,7 @@ class GenerateJob(msgspec.Struct, frozen=True, kw_only=True, tag="generate"):
     image_format: ImageFormat = "webp"
     quality: int = 80
     with_prompt: bool = False
+    timeout_s: float = math.inf
 
 
 class CancelJob(msgspec.Struct, frozen=True, tag="cancel"):
@@ -99,16 +107,26 @@ class EncodedImage(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes
 
 
-class Ready(msgspec.Struct, frozen=True, tag="ready"):
-    """The worker has loaded its checkpoint and takes jobs."""
-
-
 class Progress(msgspec.Struct, frozen=True, tag="progress"):
     """A job has finished `step` of its `num_steps` (the slowest of its samples counts)."""
 
     job_id: str
     step: int
     num_steps: int
+
+
+class Forecast(msgspec.Struct, frozen=True, kw_only=True):
+    """What is expected of a job that has not ended, if nothing else arrives.
+
+    Attributes:
+        queue_position: 1 for the job that starts next, 0 once it has started.
+        start_s: Seconds from now until the first work on it.
+        finish_s: Seconds from now until its last picture.
+    """
+
+    queue_position: int
+    start_s: float
+    finish_s: float
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True, tag="finished"):
@@ -140,4 +158,3 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
 
 Command = GenerateJob | CancelJob
 JobEvent = Progress | Finished | Failed
-WorkerEvent = Ready | Progress | Finished | Failed

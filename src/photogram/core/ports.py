@@ -7,7 +7,7 @@ and later a cluster. `bootstrap` chooses.
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from photogram.core.messages import GenerateJob, JobEvent, ModelInfo
+from photogram.core.messages import Forecast, GenerateJob, JobEvent, ModelInfo
 
 
 class Permit(Protocol):
@@ -26,7 +26,7 @@ class Engine(Protocol):
 
     @property
     def is_ready(self) -> bool:
-        """A worker has loaded the model and answers."""
+        """A worker has loaded the model, and lives."""
 
     @property
     def num_jobs(self) -> int:
@@ -45,12 +45,14 @@ class Engine(Protocol):
     async def close(self) -> None:
         """Stop the workers; jobs that still run end as `Failed` with code `DRAINING`."""
 
-    def acquire(self) -> Permit:
-        """Take a place in the queue, before anything is written for the job.
+    def acquire(self, job: GenerateJob) -> Permit:
+        """Take a place in the queue for a job, before anything is written for it.
 
         Raises:
-            EngineOverloadedError: With code ``model_loading``, ``queue_full`` or ``draining``,
-                and `retry_after_s`.
+            EngineOverloadedError: With code ``model_loading``, ``queue_full`` (there are too many
+                jobs, or so many that this one would end after its deadline) or ``draining``, and
+                `retry_after_s`.
+            DeadlineExceededError: The job takes longer than its deadline allows, even alone.
         """
 
     def submit(self, job: GenerateJob, permit: Permit) -> AsyncIterator[JobEvent]:
@@ -65,3 +67,6 @@ class Engine(Protocol):
 
         A job that is unknown or has ended is left as it is.
         """
+
+    def forecast(self, job_id: str) -> Forecast | None:
+        """What is expected of a job; None if it is unknown or has ended."""

@@ -8,14 +8,24 @@ import os
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from photogram.core.errors import ConfigurationError
 
 ENV_PREFIX = "PHOTOGRAM_"
+
+
+def _is_postgresql(url: SecretStr) -> SecretStr:
+    if not url.get_secret_value().startswith("postgresql://"):
+        raise ValueError("it must begin with postgresql://")
+    return url
+
+
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_is_postgresql)]
+"""It may hold a password, so it is never printed."""
 
 
 class Settings(BaseSettings):
@@ -26,18 +36,45 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address that the server listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port; 0 takes any free one.")
     data: Path = Field(Path("data"), description="Folder of the database and the secrets.")
+    database_url: DatabaseUrl | None = Field(
+        None,
+        description="A PostgreSQL database, postgresql://...; unset: SQLite in the data folder.",
+    )
+    database_connections: int = Field(
+        8, ge=1, le=1000, description="Connections to PostgreSQL held at once."
+    )
     model: Path | None = Field(
         None, description="Checkpoint folder in diffusers layout; unset: the embedded one."
     )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="Where it runs.")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="Precision of the transformer; auto: the fastest exact one."
+    dtype: Literal["auto", "float32", "bfloat16", "float8_e4m3fn"] = Field(
+        "auto",
+        description="Precision; auto: the fastest exact one. float8_e4m3fn: approximate, on GPUs.",
+    )
+    deterministic: bool = Field(
+        False,
+        description="On a GPU too, a picture is the same whatever is painted beside it; slower.",
     )
     threads: int = Field(0, ge=0, le=1024, description="CPU threads of the worker; 0: all cores.")
     queue_limit: int = Field(256, ge=1, le=100_000, description="Jobs queued or running at once.")
     jobs_per_account: int = Field(64, ge=1, le=100_000, description="Of these, per account.")
+    requests_per_minute: int = Field(
+        0, ge=0, le=1_000_000, description="Requests for pictures per key; 0: no limit."
+    )
+    step_target_s: float = Field(
+        0.15,
+        gt=0,
+        le=3600,
+        description="Seconds that a denoising step may last because requests share it; after each, "
+        "the engine chooses anew.",
+    )
     batch_tokens: int = Field(
-        0, ge=0, description="Text and image tokens of one step at most; 0: set by the device."
+        9216,
+        ge=1,
+        description="Text and image tokens of one step at most, which bounds its memory.",
+    )
+    worker_silence_s: float = Field(
+        10.0, ge=3, le=3600, description="A worker that gives no sign of life so long is replaced."
     )
     job_timeout_s: float = Field(
         300.0, gt=0, le=86_400, description="A job older than this fails and is not billed."

@@ -3,12 +3,13 @@
 Knows how many jobs there are, and nothing of what they are.
 """
 
+from collections.abc import Callable
+
 from photogram.core.errors import EngineOverloadedError
 from photogram.core.messages import DRAINING
 
 _RETRY_DRAINING_S = 5.0
 _RETRY_LOADING_S = 5.0
-_RETRY_FULL_S = 10.0
 
 
 class Admission:
@@ -19,8 +20,16 @@ class Admission:
         self.num_held = 0
         self.is_draining = False
 
-    def acquire(self, *, is_ready: bool) -> "Place":
-        """Take a place, or raise `EngineOverloadedError` at once."""
+    def acquire(self, *, is_ready: bool, seconds_to_place: Callable[[], float]) -> "Place":
+        """Take a place.
+
+        Args:
+            is_ready: Whether there is somebody to do the work.
+            seconds_to_place: Foretells when a place becomes free; asked if none is.
+
+        Raises:
+            EngineOverloadedError: There is none now.
+        """
         if self.is_draining:
             raise EngineOverloadedError(
                 "the server is shutting down", code=DRAINING, retry_after_s=_RETRY_DRAINING_S
@@ -32,7 +41,7 @@ class Admission:
         if self.num_held >= self.limit:
             raise EngineOverloadedError(
                 f"the queue is full: {self.num_held} of {self.limit} jobs",
-                retry_after_s=_RETRY_FULL_S,
+                retry_after_s=seconds_to_place(),
             )
         self.num_held += 1
         return Place(self)

@@ -2,7 +2,7 @@
 
 Jobs and cancellations come in, events go out through one callable. It knows no process, no socket
 and no tensor: the scheduler decides, the runner works, and this module keeps a failure where it
-belongs.
+belongs, and tells the cost model how long the work took.
 """
 
 import time
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from photogram.core.errors import EngineFailedError, PhotogramError
+from photogram.core.errors import DeadlineExceededError, EngineFailedError, PhotogramError
 from photogram.core.messages import (
     CANCELLED,
     CancelJob,
@@ -22,10 +22,13 @@ from photogram.core.messages import (
     Finished,
     GenerateJob,
     JobEvent,
+    ModelInfo,
     Progress,
 )
+from photogram.engine.cost import Load
 from photogram.engine.request import Request, Sample
-from photogram.engine.scheduler import Scheduler
+from photogram.engine.scheduler import Plan, Scheduler
+from photogram.engine.watch import Watch
 
 _ENCODE_WAIT_S = 0.005
 
@@ -33,10 +36,14 @@ _log = structlog.get_logger(__name__)
 
 
 class Runner(Protocol):
-    """Owns the device. Every method may raise; what a sample's state is, only it knows."""
+    """Owns the device. Every method may raise; what a sample's state is, only it knows.
 
-    def count_tokens(self, width: int, height: int) -> int:
-        """Tokens that one picture of this size adds to a denoising step, its text included."""
+    What a method starts on the device is done when it returns, so that it can be timed.
+    """
+
+    @property
+    def model(self) -> ModelInfo:
+        """What the device paints with."""
 
     def begin(self, sample: Sample) -> None:
         """Encode the prompt, draw the noise, and set the sample's state."""
@@ -59,6 +66,10 @@ class EngineCore:
         scheduler: Chooses it.
         emit: Takes every event.
         encoders: Threads on which picture files are written, beside the steps.
+        clock: Seconds that never go back.
+
+    Attributes:
+        watch: Tells another thread whether the work gets on.
     """
 
     def __init__(
@@ -67,11 +78,14 @@ class EngineCore:
         scheduler: Scheduler,
         emit: Callable[[JobEvent], None],
         encoders: Executor,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._runner = runner
         self._scheduler = scheduler
         self._emit = emit
         self._encoders = encoders
+        self._clock = clock
+        self.watch = Watch()
         self._requests: dict[str, Request] = {}
         self._encoding: dict[Future[EncodedImage], Sample] = {}
 
@@ -90,17 +104,24 @@ class EngineCore:
 
     def step(self) -> None:
         """Schedule, run, collect."""
-        plan = self._scheduler.schedule()
-        for sample in plan.begin:
-            self._begin(sample)
-        self._denoise([sample for sample in plan.batch if self._is_live(sample)])
-        if plan.decode is not None and self._is_live(plan.decode):
-            self._decode(plan.decode)
+        now = self._clock()
+        for request in self._scheduler.late(now):
+            error = DeadlineExceededError()
+            self._fail(request, error.error_code, error.message)
+        self._run(self._scheduler.schedule(now))
         self._collect()
 
+    def _run(self, plan: Plan) -> None:
+        with self.watch.over(plan.seconds):
+            for sample in plan.begin:
+                self._begin(sample)
+            self._denoise([sample for sample in plan.batch if self._is_live(sample)])
+            if plan.decode is not None:
+                self._decode(plan.decode)
+
     def _add(self, job: GenerateJob) -> None:
-        num_tokens = self._runner.count_tokens(job.width, job.height)
-        request = Request(job, num_tokens, time.monotonic())
+        num_tokens = self._runner.model.num_tokens(job.width, job.height)
+        request = Request(job, num_tokens, self._clock())
         self._requests[job.job_id] = request
         self._scheduler.add(request)
 
@@ -110,12 +131,15 @@ class EngineCore:
     def _begin(self, sample: Sample) -> None:
         if not self._is_live(sample):  # an earlier sample of the same request just failed
             return
-        if sample.request.started_at is None:
-            sample.request.started_at = time.monotonic()
+        request, began_at = sample.request, self._clock()
         try:
             self._runner.begin(sample)
         except Exception as error:  # noqa: BLE001 one request's failure is its own
-            self._fail_with(sample.request, error)
+            self._fail_with(request, error)
+            return
+        if request.started_at is None:  # the other samples share the encoded prompt
+            request.started_at = began_at
+            self._scheduler.cost.observe_begin(self._clock() - began_at)
 
     def _denoise(self, batch: list[Sample]) -> None:
         try:
@@ -132,20 +156,24 @@ class EngineCore:
     def _step_together(self, batch: list[Sample]) -> None:
         if not batch:
             return
+        began_at = self._clock()
         self._runner.step([sample.state for sample in batch])
+        load = Load.of(sample.request.num_tokens for sample in batch)
+        self._scheduler.cost.observe_step(load, self._clock() - began_at)
         for sample in batch:
             sample.step += 1
-        self._scheduler.collect(batch)
         for request in dict.fromkeys(sample.request for sample in batch):
             job = request.job
             self._emit(Progress(job.job_id, request.step, job.num_steps))
 
     def _decode(self, sample: Sample) -> None:
+        request, began_at = sample.request, self._clock()
         try:
             pixels = self._runner.decode(sample.state)
         except Exception as error:  # noqa: BLE001 one request's failure is its own
-            self._fail_with(sample.request, error)
+            self._fail_with(request, error)
             return
+        self._scheduler.cost.observe_decode(request.num_pixels, self._clock() - began_at)
         sample.state = None
         self._encoding[self._encoders.submit(self._runner.encode, pixels, sample)] = sample
 
@@ -176,7 +204,7 @@ class EngineCore:
                 prompt_truncated=request.prompt_truncated,
                 num_steps=job.num_steps,
                 queue_time_s=started_at - request.arrived_at,
-                generation_time_s=time.monotonic() - started_at,
+                generation_time_s=self._clock() - started_at,
             )
         )
 

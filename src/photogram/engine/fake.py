@@ -16,6 +16,7 @@ from photogram.core.messages import (
     EncodedImage,
     Failed,
     Finished,
+    Forecast,
     GenerateJob,
     JobEvent,
     ModelInfo,
@@ -97,8 +98,10 @@ class FakeEngine:
         for cancelled in self._cancelled.values():
             cancelled.set()
 
-    def acquire(self) -> Permit:
-        return self._admission.acquire(is_ready=self.is_ready)
+    def acquire(self, job: GenerateJob) -> Permit:
+        return self._admission.acquire(
+            is_ready=self.is_ready, seconds_to_place=lambda: job.num_steps * self.step_s
+        )
 
     def submit(self, job: GenerateJob, permit: Permit) -> AsyncIterator[JobEvent]:
         self.submitted.append(job)
@@ -108,6 +111,13 @@ class FakeEngine:
     def cancel(self, job_id: str) -> None:
         if job_id in self._cancelled:
             self._cancelled[job_id].set()
+
+    def forecast(self, job_id: str) -> Forecast | None:
+        job = next((job for job in self.submitted if job.job_id == job_id), None)
+        if job is None or job_id not in self._cancelled:
+            return None
+        left_s = (job.num_steps - self.steps_run.get(job_id, 0)) * self.step_s
+        return Forecast(queue_position=0, start_s=0.0, finish_s=left_s)
 
     async def _run(self, job: GenerateJob, permit: Permit) -> AsyncIterator[JobEvent]:
         cancelled = self._cancelled[job.job_id]

@@ -1,39 +1,37 @@
 """The local engine: a worker process of this machine, watched and restarted.
 
-It implements `core.ports.Engine` in the API process and imports no torch. One pipe carries the
-messages; when it closes, the worker is dead: its jobs end as failed (and so unbilled), and a new
-one is started.
+It implements `core.ports.Engine` in the API process and imports no torch. A worker whose pipe has
+closed is dead, and one that has gone silent hangs: its jobs end as failed (and so unbilled), and a
+new one is started.
 """
 
 import asyncio
-import os
-import queue
-import subprocess
-import sys
-import threading
 from collections.abc import AsyncIterator
-from contextlib import suppress
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 
-import msgspec
 import structlog
 
 from photogram.core.errors import EngineFailedError
 from photogram.core.messages import (
     DRAINING,
     CancelJob,
-    Command,
     Failed,
-    Finished,
+    Forecast,
     GenerateJob,
     JobEvent,
     ModelInfo,
     Progress,
-    Ready,
 )
 from photogram.core.ports import Permit
 from photogram.engine.admission import Admission
+from photogram.engine.outlook import Outlook
+from photogram.engine.process import (
+    Heartbeat,
+    LoadFailed,
+    Ready,
+    WorkerConfig,
+    WorkerEvent,
+    WorkerProcess,
+)
 
 _RESTART_DELAYS_S = (0.0, 1.0, 5.0, 15.0)
 """Pauses before a restart, by how many starts in a row did not load; the last one repeats."""
@@ -41,29 +39,7 @@ _RESTART_DELAYS_S = (0.0, 1.0, 5.0, 15.0)
 _NUM_STARTS = 2
 """So many starts in a row that did not load are told as a failure to load."""
 
-_CLOSE_TIMEOUT_S = 5.0
-
 _log = structlog.get_logger(__name__)
-
-
-class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker is started with; the words are those of `core.settings`."""
-
-    model: str
-    device: str
-    dtype: str
-    threads: int
-    batch_tokens: int
-    log_level: str
-
-
-class LoadFailed(msgspec.Struct, frozen=True, tag="load_failed"):
-    """The worker could not load its checkpoint, and leaves."""
-
-    message: str
-
-
-_Event = Ready | LoadFailed | Progress | Finished | Failed
 
 
 class LocalEngine:
@@ -73,22 +49,29 @@ class LocalEngine:
         model: What the checkpoint can do.
         config: How the worker is started.
         queue_limit: Jobs queued or running at once.
-        stall_timeout_s: A worker that has jobs and says nothing for so long is replaced.
+        silence_s: A worker that has loaded and gives no sign of life for so long is replaced; after
+            half of that the engine is not ready any more.
     """
 
     def __init__(
-        self, model: ModelInfo, config: WorkerConfig, *, queue_limit: int, stall_timeout_s: float
+        self, model: ModelInfo, config: WorkerConfig, *, queue_limit: int, silence_s: float
     ) -> None:
         self.model = model
-        self.is_ready = False
         self.load_failure: str | None = None
         self._config = config
-        self._stall_timeout_s = stall_timeout_s
+        self._silence_s = silence_s
         self._admission = Admission(queue_limit)
+        self._outlook = Outlook(model, config.limits)
         self._jobs: dict[str, _Job] = {}
-        self._worker: _Worker | None = None
+        self._worker: WorkerProcess | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._num_failed_starts = 0
+        self._is_loaded = False
+        self._is_silent = False
+
+    @property
+    def is_ready(self) -> bool:
+        return self._is_loaded and not self._is_silent
 
     @property
     def num_jobs(self) -> int:
@@ -116,12 +99,21 @@ class LocalEngine:
             await asyncio.wait({self._supervisor})
         self._fail_all(DRAINING, "the server is shutting down")
 
-    def acquire(self) -> Permit:
-        return self._admission.acquire(is_ready=self.is_ready)
+    def acquire(self, job: GenerateJob) -> Permit:
+        permit = self._admission.acquire(
+            is_ready=self.is_ready, seconds_to_place=self._outlook.seconds_to_end
+        )
+        try:
+            self._outlook.check_deadline(job)
+        except BaseException:
+            permit.release()
+            raise
+        return permit
 
     def submit(self, job: GenerateJob, permit: Permit) -> AsyncIterator[JobEvent]:
         record = _Job(permit)
         self._jobs[job.job_id] = record
+        self._outlook.add(job)
         if self._worker is not None:
             self._worker.send(job)
         elif self.is_draining:
@@ -134,13 +126,16 @@ class LocalEngine:
         if job_id in self._jobs and self._worker is not None:
             self._worker.send(CancelJob(job_id))
 
+    def forecast(self, job_id: str) -> Forecast | None:
+        return self._outlook.forecast(job_id)
+
     async def _supervise(self) -> None:
         """Keep one worker alive until cancelled."""
         while True:
             self._num_failed_starts += 1  # until it says that it is ready
             try:
                 await self._run_worker()
-            except (OSError, subprocess.SubprocessError):
+            except Exception:  # noqa: BLE001 - whatever it is, its jobs end, and the next may live
                 _log.exception("worker_failed")
             self._fail_all(EngineFailedError.code, "the model's process ended")
             if self._num_failed_starts >= _NUM_STARTS and self.load_failure is None:
@@ -152,39 +147,40 @@ class LocalEngine:
             await asyncio.sleep(_RESTART_DELAYS_S[min(self._num_failed_starts, longest)])
 
     async def _run_worker(self) -> None:
-        """One worker, from its start to its end.
-
-        Raises:
-            OSError: It could not be started.
-            subprocess.SubprocessError: It did not end when it was killed.
-        """
-        worker = _Worker(self._config)
+        """One worker, from its start to its end."""
+        worker = WorkerProcess(self._config)
         self._worker = worker
         try:
             while (event := await self._next_event(worker)) is not None:
                 self._take(event)
         finally:
-            self.is_ready = False
+            self._is_loaded = False
             self._worker = None
             await worker.stop()
         _log.error("worker_died", exit_status=worker.exit_status)
 
-    async def _next_event(self, worker: "_Worker") -> _Event | None:
-        """The worker's next word; None when it is gone, or hangs with jobs in its hands."""
-        while True:
-            had_jobs = bool(self._jobs)
+    async def _next_event(self, worker: WorkerProcess) -> WorkerEvent | None:
+        """The worker's next word; None when it is gone, or has been silent for too long.
+
+        Two waits make up the silence: if this process itself was stopped for a while, what has
+        come meanwhile is found by the second.
+        """
+        for is_silent in (False, True):
+            self._is_silent = is_silent
             try:
-                async with asyncio.timeout(self._stall_timeout_s):
+                async with asyncio.timeout(self._silence_s / 2 if self._is_loaded else None):
                     return await worker.next_event()
             except TimeoutError:
-                if had_jobs and self._jobs:
-                    _log.exception("worker_hangs", pid=worker.pid)
-                    return None
+                continue
+        _log.error("worker_hangs", pid=worker.pid, num_jobs=len(self._jobs))
+        return None
 
-    def _take(self, event: _Event) -> None:
+    def _take(self, event: WorkerEvent) -> None:
         match event:
+            case Heartbeat(cost):
+                self._outlook.learn(cost)
             case Ready():
-                self.is_ready, self.load_failure = True, None
+                self._is_loaded, self.load_failure = True, None
                 self._num_failed_starts = 0
             case LoadFailed(message):
                 self.load_failure = message
@@ -195,8 +191,11 @@ class LocalEngine:
     def _deliver(self, event: JobEvent) -> None:
         if job := self._jobs.get(event.job_id):
             job.events.put_nowait(event)
-            if not isinstance(event, Progress):
+            if isinstance(event, Progress):
+                self._outlook.progress(event)
+            else:
                 del self._jobs[event.job_id]
+                self._outlook.remove(event.job_id)
                 job.permit.release()
 
     def _fail_all(self, code: str, reason: str) -> None:
@@ -221,74 +220,3 @@ class _Job:
         while event is None or isinstance(event, Progress):
             event = await self.events.get()
             yield event
-
-
-class _Worker:
-    """One worker process and its pipe; two threads wait for it, so that the event loop never does."""
-
-    def __init__(self, config: WorkerConfig) -> None:
-        self._pipe, theirs = Pipe()
-        self._loop = asyncio.get_running_loop()
-        self._events: asyncio.Queue[_Event | None] = asyncio.Queue()
-        self._outbox: queue.SimpleQueue[WorkerConfig | Command | None] = queue.SimpleQueue()
-        self._process = _spawn(theirs)
-        theirs.close()
-        self._outbox.put(config)
-        for work in (self._read, self._write):
-            threading.Thread(target=work, daemon=True).start()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def exit_status(self) -> int | None:
-        return self._process.returncode
-
-    def send(self, command: Command) -> None:
-        """Hand a command over. A worker that is gone does not get it, and `next_event` says so."""
-        self._outbox.put(command)
-
-    async def next_event(self) -> _Event | None:
-        """What the worker says next; None once it is gone."""
-        return await self._events.get()
-
-    async def stop(self) -> None:
-        """Kill the process if it still lives, and wait for its end.
-
-        A worker has nothing to save, and in the middle of a step it would not listen.
-        """
-        self._process.kill()
-        self._outbox.put(None)
-        await asyncio.to_thread(self._process.wait, _CLOSE_TIMEOUT_S)
-
-    def _write(self) -> None:
-        with suppress(OSError):  # the worker's end, which the reader tells
-            while (message := self._outbox.get()) is not None:
-                self._pipe.send_bytes(msgspec.msgpack.encode(message))
-
-    def _read(self) -> None:
-        decoder = msgspec.msgpack.Decoder(_Event)
-        try:
-            while True:
-                self._post(decoder.decode(self._pipe.recv_bytes()))
-        except (EOFError, OSError):
-            pass  # the worker's end
-        finally:
-            self._post(None)
-
-    def _post(self, event: _Event | None) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody listens any more
-            self._loop.call_soon_threadsafe(self._events.put_nowait, event)
-
-
-def _spawn(pipe: Connection) -> "subprocess.Popen[bytes]":
-    """Start a worker that inherits its end of the pipe, and no other file of this process."""
-    return subprocess.Popen(  # noqa: S603 nothing of the command comes from outside
-        # -P: a module in the folder that the server was started in is not the worker's.
-        [sys.executable, "-P", "-m", "photogram.engine.worker", str(pipe.fileno())],
-        pass_fds=[pipe.fileno()],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,  # a command's own output is for its user
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
-    )

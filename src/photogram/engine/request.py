@@ -16,19 +16,27 @@ class Sample:
     Attributes:
         seed: The seed of its noise.
         step: Denoising steps done.
-        state: The runner's own record of the picture; None before it began.
+        is_begun: Its prompt was encoded and its noise drawn.
+        is_decoded: The scheduler has given it its last work on the device.
+        state: The runner's own record of the picture, between begin and decoding.
         image: The finished file.
     """
 
     request: "Request"
     seed: int
     step: int = 0
+    is_begun: bool = False
+    is_decoded: bool = False
     state: Any = None
     image: EncodedImage | None = None
 
     @property
+    def steps_left(self) -> int:
+        return self.request.job.num_steps - self.step
+
+    @property
     def is_denoised(self) -> bool:
-        return self.step >= self.request.job.num_steps
+        return self.steps_left <= 0
 
 
 @dataclass(slots=True, eq=False)
@@ -37,20 +45,41 @@ class Request:
 
     Attributes:
         num_tokens: Tokens that one of its samples adds to a step.
-        arrived_at: `time.monotonic` seconds at arrival.
+        arrived_at: Seconds of the engine's clock at arrival.
         started_at: The same at the first work on it; None while it waits.
+        work_s: The scheduler's: predicted seconds of all its work, run alone.
+        is_short: The scheduler's: its work is little beside what was there when it arrived.
+        due_at: The scheduler's: the earlier, the sooner it has its turn.
     """
 
     job: GenerateJob
     num_tokens: int
     arrived_at: float
     started_at: float | None = None
+    work_s: float = 0.0
+    is_short: bool = False
+    due_at: float = 0.0
     prompt_tokens: int = 0
     prompt_truncated: bool = False
     samples: list[Sample] = field(init=False)
 
     def __post_init__(self) -> None:
         self.samples = [Sample(self, seed) for seed in self.job.seeds]
+
+    @property
+    def is_begun(self) -> bool:
+        """Its prompt was encoded, for one of its samples and so for all."""
+        return any(sample.is_begun for sample in self.samples)
+
+    @property
+    def num_pixels(self) -> int:
+        """Of one of its pictures."""
+        return self.job.width * self.job.height
+
+    @property
+    def deadline_at(self) -> float:
+        """When its pictures are of no use any more."""
+        return self.arrived_at + self.job.timeout_s
 
     @property
     def step(self) -> int:

@@ -10,14 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from photogram.core.messages import CONTENT_TYPES, EncodedImage
+from photogram.core.messages import CONTENT_TYPES, EncodedImage, ModelInfo
 from photogram.engine.request import Sample
 from photogram.imaging.encode import encode
 from photogram.imaging.metadata import ImageMetadata
 from photogram.pipeline.batch import Denoising
 from photogram.pipeline.flux import Pipeline
-
-_WARM_UP_PROMPT = "warm up"
 
 
 class PipelineRunner:
@@ -27,13 +25,16 @@ class PipelineRunner:
         self._pipeline = pipeline
 
     @classmethod
-    def load(cls, model: Path, *, device: str, dtype: str, threads: int) -> "PipelineRunner":
-        """Load a checkpoint and run it once, so that the first job is as fast as the next.
+    def load(
+        cls, model: Path, *, device: str, dtype: str, deterministic: bool = False, threads: int
+    ) -> "PipelineRunner":
+        """Load a checkpoint.
 
         Args:
             model: A checkpoint folder in diffusers' FluxPipeline layout.
             device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-            dtype: ``auto``, ``float32`` or ``bfloat16``.
+            dtype: ``auto``, or a precision of `core.settings`.
+            deterministic: On a GPU, no picture depends on what is painted beside it.
             threads: CPU threads of torch; 0 keeps torch's own choice, all cores.
 
         Raises:
@@ -42,15 +43,16 @@ class PipelineRunner:
         if threads:
             torch.set_num_threads(threads)
         pipeline = Pipeline.from_pretrained(
-            model, device=device, dtype=None if dtype == "auto" else getattr(torch, dtype)
+            model,
+            device=device,
+            dtype=None if dtype == "auto" else getattr(torch, dtype),
+            deterministic=deterministic,
         )
-        pipeline.generate(_WARM_UP_PROMPT, steps=2)
         return cls(pipeline)
 
-    def count_tokens(self, width: int, height: int) -> int:
-        model = self._pipeline.model
-        num_image_tokens = (width // model.size_multiple) * (height // model.size_multiple)
-        return num_image_tokens + model.max_text_tokens
+    @property
+    def model(self) -> ModelInfo:
+        return self._pipeline.model
 
     def begin(self, sample: Sample) -> None:
         request, job = sample.request, sample.request.job
@@ -62,12 +64,14 @@ class PipelineRunner:
             guidance=job.guidance,
             seed=sample.seed,
         )
+        self._finish()
         request.prompt_tokens = state.prompt_tokens
         request.prompt_truncated = state.prompt_truncated
         sample.state = state
 
     def step(self, states: Sequence[Denoising]) -> None:
         self._pipeline.step(states)
+        self._finish()
 
     def decode(self, state: Denoising) -> NDArray[np.uint8]:
         return self._pipeline.decode(state)
@@ -90,3 +94,8 @@ class PipelineRunner:
             content_type=CONTENT_TYPES[job.image_format],
             data=encode(pixels, job.image_format, job.quality, metadata=metadata),
         )
+
+    def _finish(self) -> None:
+        """Wait for the device, which a GPU's calls do not; decoding does, by its copy."""
+        if self._pipeline.device.type == "cuda":
+            torch.cuda.synchronize(self._pipeline.device)

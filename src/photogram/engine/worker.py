@@ -1,9 +1,9 @@
 """The worker process: owns torch and one device, and speaks with the API process over one pipe.
 
-It is started as ``python -m photogram.engine.worker FD`` by `engine.local`. Its first message in
-is a `WorkerConfig`, then come commands; out go `Ready`, or `LoadFailed`, then the jobs' events. The
-pipe's end is the other process's end: a worker whose parent is gone leaves at once, even in the
-middle of a step.
+It is started as ``python -m photogram.engine.worker FD`` by `engine.process`. Its first message in
+is a `WorkerConfig`, then come commands; out go `Ready`, or `LoadFailed`, then the jobs' events and
+a `Heartbeat` every second. The pipe's end is the other process's end: a worker whose parent is gone
+leaves at once, even in the middle of a step.
 """
 
 import os
@@ -11,24 +11,30 @@ import queue
 import signal
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import msgspec
 import structlog
-import torch
 
 from photogram.core.errors import PhotogramError
-from photogram.core.messages import Command, Ready
+from photogram.core.messages import Command
 from photogram.core.telemetry import configure_logging
+from photogram.engine.calibration import Calibration
 from photogram.engine.core import EngineCore
-from photogram.engine.local import LoadFailed, WorkerConfig
+from photogram.engine.cost import CostModel
+from photogram.engine.process import (
+    HEARTBEAT_S,
+    Heartbeat,
+    LoadFailed,
+    Ready,
+    WorkerConfig,
+)
 from photogram.engine.runner import PipelineRunner
 from photogram.engine.scheduler import Scheduler
-
-_AUTO_BATCH_TOKENS = {"cpu": 1024, "cuda": 9216}
-"""Tokens of a step by device: where a larger batch no longer paints more pictures a second."""
+from photogram.engine.watch import Watch
 
 _NUM_ENCODERS = 2
 
@@ -41,62 +47,92 @@ def main() -> None:
     # decides, and closes the pipe.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    pipe = Connection(int(sys.argv[1]))
-    config = msgspec.msgpack.decode(pipe.recv_bytes(), type=WorkerConfig)
+    pipe = _Pipe(Connection(int(sys.argv[1])))
+    config = msgspec.msgpack.decode(pipe.receive(), type=WorkerConfig)
     configure_logging(config.log_level)
     inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(pipe, inbox), daemon=True).start()
+    cost = CostModel()
     try:
         runner = PipelineRunner.load(
-            Path(config.model), device=config.device, dtype=config.dtype, threads=config.threads
+            Path(config.model),
+            device=config.device,
+            dtype=config.dtype,
+            deterministic=config.deterministic,
+            threads=config.threads,
         )
+        calibration = Calibration(runner, cost, longest_s=config.limits.target_s)
+        calibration.warm_up()
     except PhotogramError as error:
-        _send(pipe, LoadFailed(error.message))
+        pipe.send(LoadFailed(error.message))
         return
     except Exception as error:  # noqa: BLE001 - out of memory, say: the server must be told
         _log.exception("model_not_loaded")
-        _send(pipe, LoadFailed(f"{config.model} could not be loaded: {error}"))
+        pipe.send(LoadFailed(f"{config.model} could not be loaded: {error}"))
         return
-    _send(pipe, Ready())
-    _serve(pipe, inbox, runner, config.batch_tokens or _auto_batch_tokens(config.device))
-
-
-def _serve(
-    pipe: Connection,
-    inbox: "queue.SimpleQueue[Command]",
-    runner: PipelineRunner,
-    batch_tokens: int,
-) -> None:
-    """Step while there is work, wait for a command while there is none."""
     encoders = ThreadPoolExecutor(_NUM_ENCODERS, thread_name_prefix="encode")
-    core = EngineCore(runner, Scheduler(batch_tokens), lambda event: _send(pipe, event), encoders)
+    core = EngineCore(runner, Scheduler(cost, config.limits), pipe.send, encoders)
+    pipe.send(Heartbeat(cost.table))  # before it is asked how long a job would take
+    pipe.send(Ready())
+    threading.Thread(target=_beat, args=(pipe, core.watch, cost), daemon=True).start()
+    _serve(inbox, core, calibration)
+
+
+def _serve(inbox: "queue.SimpleQueue[Command]", core: EngineCore, calibration: Calibration) -> None:
+    """Step while there is work; while there is none, calibrate, and then wait for a command."""
     while True:
-        if not core.has_work:
+        if not core.has_work and inbox.empty() and not _calibrate(core, calibration):
             core.handle(inbox.get())
         while not inbox.empty():
             core.handle(inbox.get())
         core.step()
 
 
-def _read(pipe: Connection, inbox: "queue.SimpleQueue[Command]") -> None:
+def _calibrate(core: EngineCore, calibration: Calibration) -> bool:
+    """Do one piece of the calibration; returns whether there was one left."""
+    with core.watch.over(calibration.piece_s):
+        return calibration.run_piece()
+
+
+def _beat(pipe: "_Pipe", watch: Watch, cost: CostModel) -> None:
+    """Say every second that the worker lives; not so while its loop is stuck."""
+    while True:
+        time.sleep(HEARTBEAT_S)
+        if not watch.is_stuck_after(HEARTBEAT_S):
+            pipe.send(Heartbeat(cost.table))
+
+
+def _read(pipe: "_Pipe", inbox: "queue.SimpleQueue[Command]") -> None:
     decoder = msgspec.msgpack.Decoder(Command)
-    try:
-        while True:
-            inbox.put(decoder.decode(pipe.recv_bytes()))
-    except (EOFError, OSError):
-        os._exit(0)
+    while True:
+        inbox.put(decoder.decode(pipe.receive()))
 
 
-def _send(pipe: Connection, event: msgspec.Struct) -> None:
-    try:
-        pipe.send_bytes(msgspec.msgpack.encode(event))
-    except OSError:  # the parent is gone, and with it everyone who waits
-        os._exit(0)
+class _Pipe:
+    """The worker's end of the pipe; at the other end's death the process ends.
 
+    Any thread may send.
+    """
 
-def _auto_batch_tokens(device: str) -> int:
-    on_cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
-    return _AUTO_BATCH_TOKENS["cuda" if on_cuda else "cpu"]
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._sending = threading.Lock()
+
+    def receive(self) -> bytes:
+        """The next message, as soon as there is one."""
+        try:
+            return self._connection.recv_bytes()
+        except (EOFError, OSError):
+            os._exit(0)
+
+    def send(self, event: msgspec.Struct) -> None:
+        """Send a message; waits while the pipe is full."""
+        message = msgspec.msgpack.encode(event)
+        try:
+            with self._sending:
+                self._connection.send_bytes(message)
+        except OSError:
+            os._exit(0)
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ class Submission:
         price_micro: The price of what the engine really made, at most the hold.
         deadline_s: Seconds from `created_s` on that the job may take.
         created_s: `time.perf_counter` at the request's admission.
+        on_progress: Told of every step, on the event loop; it must neither wait nor fail.
     """
 
     job_id: str
@@ -64,6 +65,7 @@ class Submission:
     price_micro: Callable[[Finished], int]
     deadline_s: float
     created_s: float
+    on_progress: Callable[[Progress], None] | None = None
 
 
 class Dispatcher:
@@ -128,7 +130,10 @@ class Dispatcher:
             async for event in submission.events:
                 if not isinstance(event, Progress):
                     last = event
-                elif not is_running:
+                    continue
+                if submission.on_progress is not None:
+                    submission.on_progress(event)
+                if not is_running:
                     is_running = True
                     await self._start(submission.job_id)
         except Exception:  # noqa: BLE001 - whatever an engine raises must not keep a hold
@@ -182,7 +187,8 @@ class Dispatcher:
 
 def _error_of(failed: Failed) -> PhotogramError:
     """What is told to the caller: to try again where the engine gave the job up unpainted."""
-    family = EngineOverloadedError if failed.code == DRAINING else EngineFailedError
+    families = {DRAINING: EngineOverloadedError, DeadlineExceededError.code: DeadlineExceededError}
+    family = families.get(failed.code, EngineFailedError)
     return family(failed.message, code=failed.code)
 
 

@@ -7,7 +7,7 @@ stays behind. It knows nothing of HTTP, of tables, or of how the engine works.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
@@ -15,7 +15,7 @@ from functools import partial
 from photogram.accounts.models import Principal
 from photogram.core import ids
 from photogram.core.errors import EngineFailedError
-from photogram.core.messages import Finished, GenerateJob, ImageFormat, JobEvent
+from photogram.core.messages import Finished, GenerateJob, ImageFormat, JobEvent, Progress
 from photogram.core.ports import Engine, Permit
 from photogram.generation import repository
 from photogram.generation.dispatcher import Dispatcher, Outcome, Submission
@@ -97,17 +97,27 @@ class GenerationService:
             pixel_factor=order.pixel_factor,
         )
 
-    async def create(self, principal: Principal, order: Order) -> Run:
+    async def create(
+        self,
+        principal: Principal,
+        order: Order,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Run:
         """Hold the order's price, write its job down, and hand it to the engine.
 
         A caller that is cancelled here has no job: it is cancelled too, wherever it was.
+
+        Args:
+            principal: Who orders.
+            order: What.
+            on_progress: Told of every step, on the event loop; it must neither wait nor fail.
 
         Raises:
             EngineOverloadedError: The engine is full, loading or draining; nothing was written.
             InsufficientCreditsError: The account has less than the price; nothing was written.
             StorageError: The database refused; nothing was written.
         """
-        admission = asyncio.create_task(self._admit(principal, order))
+        admission = asyncio.create_task(self._admit(principal, order, on_progress))
         self._admissions.add(admission)
         admission.add_done_callback(self._admissions.discard)
         try:
@@ -137,7 +147,12 @@ class GenerationService:
             await asyncio.wait(self._admissions)
         await self._dispatcher.close()
 
-    async def _admit(self, principal: Principal, order: Order) -> Run:
+    async def _admit(
+        self,
+        principal: Principal,
+        order: Order,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> Run:
         created_s = time.perf_counter()
         cost_micro = self.quote(order)
         job_id = ids.new_id()
@@ -152,7 +167,8 @@ class GenerationService:
             guidance=order.guidance,
             pixel_factor=order.pixel_factor,
         )
-        permit = self._engine.acquire()
+        job = self._engine_job(job_id, principal, order)
+        permit = self._engine.acquire(job)
         try:
             await self._database.run(repository.admit, new_job)
         except BaseException:
@@ -160,10 +176,11 @@ class GenerationService:
             raise
         submission = Submission(
             job_id=job_id,
-            events=await self._submit(self._engine_job(job_id, principal, order), permit),
+            events=await self._submit(job, permit),
             price_micro=partial(self._price_of, order, cost_micro),
-            deadline_s=self._deadline_s(order),
+            deadline_s=job.timeout_s,
             created_s=created_s,
+            on_progress=on_progress,
         )
         return Run(job_id, cost_micro, self._dispatcher.follow(submission))
 
@@ -188,6 +205,7 @@ class GenerationService:
             image_format=order.image_format,
             quality=order.quality,
             with_prompt=self._with_prompt,
+            timeout_s=self._deadline_s(order),
         )
 
     def _deadline_s(self, order: Order) -> float:

@@ -30,14 +30,17 @@ def test_flag_wins_over_environment_and_environment_over_default(
         ("PHOTOGRAM_FIRST_CREDITS", "0.0000001"),
         ("PHOTOGRAM_HOST", ""),
         ("PHOTOGRAM_DATA", ""),
+        ("PHOTOGRAM_DATABASE_URL", "mysql://ann:s3cret@host/x"),
+        ("PHOTOGRAM_DATABASE_CONNECTIONS", "0"),
     ],
 )
 def test_bad_value_is_refused_and_named(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigurationError, match=name):
+    with pytest.raises(ConfigurationError, match=name) as refused:
         load_settings()
+    assert "s3cret" not in str(refused.value)
 
 
 def test_unknown_variable_is_refused_and_named(monkeypatch: pytest.MonkeyPatch) -> None:

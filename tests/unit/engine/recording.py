@@ -5,12 +5,22 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from photogram.core.messages import EncodedImage, GenerateJob, JobEvent
+from photogram.core.messages import EncodedImage, GenerateJob, JobEvent, ModelInfo
+from photogram.engine.batching import StepLimits
 from photogram.engine.core import EngineCore
+from photogram.engine.cost import CostModel
 from photogram.engine.request import Sample
 from photogram.engine.scheduler import Scheduler
 
 TOKENS_PER_SAMPLE = 10
+MODEL = ModelInfo(
+    slug="recorded",
+    name="Recorded",
+    aspect_ratios={"1:1": (64, 64)},
+    size_multiple=32,
+    max_text_tokens=TOKENS_PER_SAMPLE - 4,
+    has_guidance=True,
+)
 
 
 def job(
@@ -38,8 +48,7 @@ class RecordingRunner:
     batches: list[list[str]] = field(default_factory=list)
     begun: list[tuple[str, int]] = field(default_factory=list)
 
-    def count_tokens(self, width: int, height: int) -> int:
-        return TOKENS_PER_SAMPLE
+    model = MODEL
 
     def begin(self, sample: Sample) -> None:
         self._fail_if_asked(sample.request.job.prompt, "begin")
@@ -85,8 +94,10 @@ class RecordedCore:
     events: list[JobEvent] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        limits = StepLimits(target_s=1e6, num_tokens=self.batch_tokens)
+        scheduler = Scheduler(CostModel(), limits)
         self.core = EngineCore(
-            self.runner, Scheduler(self.batch_tokens), self.events.append, InlineExecutor()
+            self.runner, scheduler, self.events.append, InlineExecutor(), clock=lambda: 0.0
         )
 
     def run(self, max_steps: int = 1000) -> None:

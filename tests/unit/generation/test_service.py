@@ -289,34 +289,27 @@ async def test_a_picture_that_cannot_be_paid_for_is_not_delivered(stock: Stock) 
     """The database refuses to settle; the hold is released when it works again."""
     service = generation(stock, FakeEngine(step_s=0.02))
     run = await service.create(stock.customer, ORDER)
-    await stock.database.run(
-        execute,
-        "CREATE TRIGGER broken BEFORE UPDATE ON job WHEN NEW.state <> 'running'"
-        " BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END",
-    )
+    await stock.database.run(execute, "ALTER TABLE job RENAME COLUMN finished_at TO gone")
     with pytest.raises(StorageError):
         await service.result(run)
     assert stock.ledger.check().num_open_holds == 1
-    await stock.database.run(execute, "DROP TRIGGER broken")
+    await stock.database.run(execute, "ALTER TABLE job RENAME COLUMN gone TO finished_at")
     await until(lambda: stock.ledger.check().num_open_holds == 0)
-    assert stock.job(run.job_id) == ("failed", "storage_integrity")
+    assert stock.job(run.job_id) == ("failed", "storage_unavailable")
     _assert_nothing_is_held(stock, spent_micro=0)
     await service.close()
 
 
 async def test_closing_leaves_to_the_next_start_what_the_database_refuses(stock: Stock) -> None:
     service = generation(stock, FakeEngine(fail_with="no"))
-    await stock.database.run(
-        execute,
-        "CREATE TRIGGER broken BEFORE UPDATE ON job BEGIN SELECT RAISE(ABORT, 'no'); END",
-    )
+    await stock.database.run(execute, "ALTER TABLE job RENAME COLUMN finished_at TO gone")
     run = await service.create(stock.customer, ORDER)
     with pytest.raises(EngineFailedError):
         await service.result(run)
     await asyncio.sleep(0.4)  # long enough for a first retry, which is refused too
     async with asyncio.timeout(5):
         await service.close()
-    assert stock.job(run.job_id) == ("queued", None)
+    assert stock.job(run.job_id) == ("running", None)
     assert stock.ledger.check().num_open_holds == 1
 
 

@@ -1,0 +1,148 @@
+"""A picture is the same, to the last bit, alone and in whatever the scheduler mixes it with.
+
+The whole engine runs on a tiny real checkpoint; costs that are drawn at random make the scheduler
+compose other batches in every example.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from photogram.core.messages import CancelJob, Finished, GenerateJob, JobEvent
+from photogram.engine.batching import StepLimits
+from photogram.engine.core import EngineCore
+from photogram.engine.cost import CostModel, CostTable
+from photogram.engine.runner import PipelineRunner
+from photogram.engine.scheduler import Scheduler
+from tests.tiny import write_checkpoint
+from tests.unit.engine.recording import InlineExecutor
+
+Arrival = tuple[int, GenerateJob]
+
+orders = st.builds(
+    GenerateJob,
+    job_id=st.just(""),
+    tenant=st.sampled_from("ab"),
+    prompt=st.sampled_from(["a red cat", "a blue dog on the tree"]),
+    width=st.sampled_from([16, 32, 64]),
+    height=st.sampled_from([16, 48, 64]),
+    num_steps=st.integers(1, 6),
+    guidance=st.sampled_from([0.0, 1.5, 3.5]),
+    seeds=st.sampled_from([(7,), (7, 8), (1, 2, 3)]),
+    image_format=st.just("png"),
+)
+mixes = st.lists(st.tuples(st.integers(0, 12), orders), min_size=2, max_size=6)
+cancels = st.dictionaries(st.integers(0, 5), st.integers(0, 20), max_size=2)
+prices = st.floats(1e-6, 1e-2)
+tables = st.builds(
+    CostTable,
+    step=st.tuples(prices, prices, prices, st.just(1e-9)),
+    begin=st.tuples(prices),
+    decode=st.tuples(prices, st.just(1e-7)),
+)
+limits = st.builds(
+    StepLimits, target_s=st.floats(1e-3, 1.0), num_tokens=st.sampled_from([20, 60, 200])
+)
+
+
+class Engine:
+    """A tiny checkpoint, and what it paints of a job alone."""
+
+    def __init__(self, runner: PipelineRunner) -> None:
+        self._runner = runner
+        self.alone = lru_cache(maxsize=None)(self._alone)
+
+    def run(
+        self,
+        arrivals: list[Arrival],
+        cancelled: dict[int, int],
+        table: CostTable,
+        step_limits: StepLimits,
+    ) -> dict[str, JobEvent]:
+        """Job id -> its last event; times are in turns of the engine."""
+        last: dict[str, JobEvent] = {}
+        core = EngineCore(
+            self._runner,
+            Scheduler(CostModel(table), step_limits),
+            lambda event: last.update({event.job_id: event}),
+            InlineExecutor(),
+        )
+        waiting = sorted(arrivals, key=lambda arrival: arrival[0])
+        turn = 0
+        while waiting or core.has_work:
+            while waiting and waiting[0][0] <= turn:
+                core.handle(waiting.pop(0)[1])
+            for number, at in cancelled.items():
+                if at == turn:
+                    core.handle(CancelJob(str(number)))
+            if core.has_work:
+                core.step()
+            turn += 1
+        return last
+
+    def _alone(self, job: GenerateJob, seed: int) -> bytes:
+        one = replace(job, job_id="alone", seeds=(seed,))
+        last = self.run([(0, one)], {}, CostModel().table, StepLimits(1.0, 1000))["alone"]
+        assert isinstance(last, Finished)
+        return last.images[0].data
+
+
+@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+def engine(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Engine]:
+    folder = write_checkpoint(tmp_path_factory.mktemp("tiny"), num_heads=3, num_single_layers=2)
+    num_threads = torch.get_num_threads()
+    yield Engine(PipelineRunner.load(folder, device="cpu", dtype=request.param, threads=1))
+    torch.set_num_threads(num_threads)
+
+
+def check(
+    engine: Engine,
+    mix: list[Arrival],
+    cancelled: dict[int, int],
+    table: CostTable,
+    step_limits: StepLimits,
+) -> None:
+    jobs = {str(n): replace(job, job_id=str(n)) for n, (_, job) in enumerate(mix)}
+    arrivals = [(at, jobs[str(n)]) for n, (at, _) in enumerate(mix)]
+    for job_id, last in engine.run(arrivals, cancelled, table, step_limits).items():
+        if isinstance(last, Finished):
+            key = replace(jobs[job_id], job_id="", tenant="", seeds=())
+            for image in last.images:
+                assert image.data == engine.alone(key, image.seed)
+        else:
+            assert int(job_id) in cancelled
+
+
+SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=SLOW)
+@given(mix=mixes, cancelled=cancels, table=tables, step_limits=limits)
+def test_pictures_are_the_same_in_every_mix(
+    engine: Engine,
+    mix: list[Arrival],
+    cancelled: dict[int, int],
+    table: CostTable,
+    step_limits: StepLimits,
+) -> None:
+    check(engine, mix, cancelled, table, step_limits)
+
+
+@pytest.mark.long
+@settings(max_examples=200, deadline=None, suppress_health_check=SLOW)
+@given(mix=mixes, cancelled=cancels, table=tables, step_limits=limits)
+def test_pictures_are_the_same_in_two_hundred_mixes(
+    engine: Engine,
+    mix: list[Arrival],
+    cancelled: dict[int, int],
+    table: CostTable,
+    step_limits: StepLimits,
+) -> None:
+    check(engine, mix, cancelled, table, step_limits)
