@@ -11,29 +11,22 @@ tokens instead of a padded batch; modulation vectors are an input, computed once
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from photogram.model.attention import Packing, attention, pack
-from photogram.model.linear import Linear, linear, linear_gelu
+from photogram.model.attention import Packing, attention, pack, unpack
+from photogram.model.linear import Linear
 from photogram.model.params import MLP_RATIO, THETA, TIME_EMBED_DIM
+from photogram.model.rope import apply_rope
 
 EPS = 1e-6
 
 
-@dataclass(frozen=True, slots=True)
-class Modulation:
-    """What one request's conditioning does to one norm at one step; each (C,).
-
-    `scale` is the whole factor: the "1 +" of the paper is already in it.
-    """
-
-    shift: Tensor
-    scale: Tensor
-    gate: Tensor
+Mods = Sequence[Tensor]
+"""One request's modulation vectors of one block at one step, each (C,): shift, scale and gate for
+every norm. A scale is the whole factor: the "1 +" of the paper is already in it."""
 
 
 def timestep_embedding(t: Tensor) -> Tensor:
@@ -71,8 +64,10 @@ class QKNorm(nn.Module):
         self.scale = nn.Parameter(torch.empty(2, head_dim))
 
     def forward(self, qk: Tensor) -> Tensor:
-        """(L, 2, H, D) -> the same in float32."""
-        return F.rms_norm(qk.float(), qk.shape[-1:], eps=EPS) * self.scale[:, None]
+        """(L, 2, H, D) float32, normalised in place: fresh memory costs more than the arithmetic."""
+        size = torch.linalg.vector_norm(qk, dim=-1, keepdim=True)
+        mean_square = size.square_().div_(qk.shape[-1])
+        return qk.mul_(mean_square.add_(EPS).rsqrt_()).mul_(self.scale[:, None])
 
 
 class SelfAttention(nn.Module):
@@ -80,15 +75,33 @@ class SelfAttention(nn.Module):
 
     def __init__(self, hidden_size: int, num_heads: int) -> None:
         super().__init__()
-        self.num_heads = num_heads
         self.qkv = Linear(hidden_size, 3 * hidden_size)
         self.norm = QKNorm(hidden_size // num_heads)
         self.proj = Linear(hidden_size, hidden_size)
 
-    def project(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(L, C) -> qk (L, 2, H, D) float32 and v (L, H, D)."""
-        qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))
-        return self.norm(qkv[:, :2]), qkv[:, 2]
+
+def project(
+    x: Tensor, qkv: Linear, norm: QKNorm, pe: Sequence[Tensor], lengths: tuple[int, ...]
+) -> Tensor:
+    """What a stream brings to attention: its queries and keys normalised and turned.
+
+    Norm and rotation are in float32: in bfloat16 they are most of a picture's error.
+
+    Args:
+        x: (L, C), modulated.
+        qkv: The stream's projection.
+        norm: Of its queries and keys.
+        pe: Per request the positions of these tokens, (its length, D / 2, 2) float32.
+        lengths: Per request; their sum is L.
+
+    Returns:
+        (L, 3, H, D): queries, keys, values.
+    """
+    heads: Tensor = qkv(x).unflatten(-1, (3, -1, norm.scale.shape[-1]))
+    for request, positions in zip(unpack(heads, lengths), pe, strict=True):
+        qk = request[:, :2]
+        qk.copy_(apply_rope(norm(qk.float()), positions))
+    return heads
 
 
 class MLP(nn.Module):
@@ -100,7 +113,7 @@ class MLP(nn.Module):
         self.out_layer = Linear(MLP_RATIO * hidden_size, hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.out_layer(linear_gelu(x, self.in_layer.weight, self.in_layer.bias))
+        return self.out_layer(self.in_layer.gelu(x))
 
 
 class DoubleStreamBlock(nn.Module):
@@ -123,7 +136,7 @@ class DoubleStreamBlock(nn.Module):
         self,
         img: Tensor,
         txt: Tensor,
-        mods: Sequence[Tensor],
+        mods: Sequence[Mods],
         pe: Sequence[Tensor],
         packing: Packing,
     ) -> tuple[Tensor, Tensor]:
@@ -132,25 +145,29 @@ class DoubleStreamBlock(nn.Module):
         Args:
             img: (sum of packing.img, C).
             txt: (sum of packing.txt, C).
-            mods: Per request (12, C): image before attention and before MLP, text the same.
-            pe: Per request (its text and image length, head_dim / 2) complex64.
+            mods: Per request 12 vectors: image before attention and before MLP, text the same.
+            pe: Per request (its text and image length, head_dim / 2, 2) float32.
             packing: The requests' lengths.
         """
-        img_mod1, img_mod2, txt_mod1, txt_mod2 = _modulations(mods)
-        img_qk, img_v = self.img_attn.project(modulate(img, img_mod1, packing.img))
-        txt_qk, txt_v = self.txt_attn.project(modulate(txt, txt_mod1, packing.txt))
-        attn = attention(
-            packing.join(txt_qk, img_qk), packing.join(txt_v, img_v), pe, packing.total
-        )
-        txt_attn, img_attn = packing.part(attn)
+        img_mods, txt_mods = [mod[:6] for mod in mods], [mod[6:] for mod in mods]
+        img_mod = modulate(img, img_mods, packing.img)
+        txt_mod = modulate(txt, txt_mods, packing.txt)
+        img_pe = [each[length:] for each, length in zip(pe, packing.txt, strict=True)]
+        txt_pe = [each[:length] for each, length in zip(pe, packing.txt, strict=True)]
+        img_attn, txt_attn = self.img_attn, self.txt_attn
+        img_heads = project(img_mod, img_attn.qkv, img_attn.norm, img_pe, packing.img)
+        txt_heads = project(txt_mod, txt_attn.qkv, txt_attn.norm, txt_pe, packing.txt)
+        txt_y, img_y = packing.part(attention(packing.join(txt_heads, img_heads), packing))
 
-        img = add_gated(img, self.img_attn.proj(img_attn), img_mod1, packing.img)
-        img_mlp = self.img_mlp(modulate(img, img_mod2, packing.img))
-        img = add_gated(img, img_mlp, img_mod2, packing.img)
+        img = add_gated(img, img_attn.proj(img_y), img_mods, packing.img)
+        img_mods = [mod[3:] for mod in img_mods]
+        img_mlp = self.img_mlp(modulate(img, img_mods, packing.img))
+        img = add_gated(img, img_mlp, img_mods, packing.img)
 
-        txt = add_gated(txt, self.txt_attn.proj(txt_attn), txt_mod1, packing.txt)
-        txt_mlp = self.txt_mlp(modulate(txt, txt_mod2, packing.txt))
-        txt = add_gated(txt, txt_mlp, txt_mod2, packing.txt)
+        txt = add_gated(txt, txt_attn.proj(txt_y), txt_mods, packing.txt)
+        txt_mods = [mod[3:] for mod in txt_mods]
+        txt_mlp = self.txt_mlp(modulate(txt, txt_mods, packing.txt))
+        txt = add_gated(txt, txt_mlp, txt_mods, packing.txt)
         return img, txt
 
 
@@ -158,38 +175,43 @@ class SingleStreamBlock(nn.Module):
     """Attention and MLP side by side over one stream.
 
     Source: "Scaling Vision Transformers to 22 Billion Parameters" (arXiv:2302.05442), section 2.
-    `linear1` is the qkv projection and the MLP's first layer in one, `linear2` both outputs.
+    `qkv` and `mlp` are one layer in BFL's `linear1`; `linear2` is both outputs, as there.
     """
 
     def __init__(self, hidden_size: int, num_heads: int) -> None:
         super().__init__()
-        self.hidden_size, self.num_heads = hidden_size, num_heads
-        self.linear1 = Linear(hidden_size, (3 + MLP_RATIO) * hidden_size)
+        self.qkv = Linear(hidden_size, 3 * hidden_size)
+        self.mlp = Linear(hidden_size, MLP_RATIO * hidden_size)
         self.linear2 = Linear((1 + MLP_RATIO) * hidden_size, hidden_size)
         self.norm = QKNorm(hidden_size // num_heads)
         self.modulation = Linear(hidden_size, 3 * hidden_size)
 
     def forward(
-        self, x: Tensor, mods: Sequence[Tensor], pe: Sequence[Tensor], lengths: tuple[int, ...]
+        self,
+        x: Tensor,
+        mods: Sequence[Mods],
+        pe: Sequence[Tensor],
+        packing: Packing,
+        *,
+        image_only: bool,
     ) -> Tensor:
         """The stream after the block.
 
         Args:
-            x: (sum of lengths, C), text and image of every request.
-            mods: Per request (3, C).
-            pe: Per request (its length, head_dim / 2) complex64.
-            lengths: Tokens per request.
+            x: (sum of packing.total, C), text and image of every request.
+            mods: Per request 3 vectors.
+            pe: Per request (its text and image length, head_dim / 2, 2) float32.
+            packing: The requests' lengths.
+            image_only: Return the image's rows alone. Text is still attended to; what becomes of it
+                is not computed, for behind the last block nothing asks.
         """
-        (mod,) = _modulations(mods)
-        x_mod = modulate(x, mod, lengths)
-        # two products of one weight: only the MLP's part goes through the GELU
-        qkv_size = 3 * self.hidden_size
-        weight, bias = self.linear1.weight, self.linear1.bias
-        qkv = linear(x_mod, weight[:qkv_size], bias[:qkv_size])
-        mlp = linear_gelu(x_mod, weight[qkv_size:], bias[qkv_size:])
-        qkv = qkv.unflatten(-1, (3, self.num_heads, -1))
-        attn = attention(self.norm(qkv[:, :2]), qkv[:, 2], pe, lengths)
-        return add_gated(x, self.linear2(torch.cat([attn, mlp], dim=-1)), mod, lengths)
+        x_mod = modulate(x, mods, packing.total)
+        heads = project(x_mod, self.qkv, self.norm, pe, packing.total)
+        attn = attention(heads, packing, image_asks=image_only)
+        if image_only:
+            x, x_mod = packing.part(x)[1], packing.part(x_mod)[1]
+        y = self.linear2(torch.cat([attn, self.mlp.gelu(x_mod)], dim=-1))
+        return add_gated(x, y, mods, packing.img if image_only else packing.total)
 
 
 class LastLayer(nn.Module):
@@ -202,33 +224,19 @@ class LastLayer(nn.Module):
         # norm_out.linear, in this one layer only: weights.keymap swaps the halves.
         self.adaln_modulation = Linear(hidden_size, 2 * hidden_size)
 
-    def forward(self, x: Tensor, mods: Sequence[Tensor], lengths: tuple[int, ...]) -> Tensor:
-        """(L, C) -> (L, out_channels); mods: per request (2, C), shift and scale."""
-        pieces = zip(x.split(lengths), mods, strict=True)
-        return self.linear(pack([_norm(piece, mod[1], mod[0]) for piece, mod in pieces]))
+    def forward(self, x: Tensor, mods: Sequence[Mods], lengths: tuple[int, ...]) -> Tensor:
+        """(L, C) -> (L, out_channels); mods: per request 2 vectors, shift and scale."""
+        return self.linear(modulate(x, mods, lengths))
 
 
-def modulate(x: Tensor, mods: Sequence[Modulation], lengths: tuple[int, ...]) -> Tensor:
+def modulate(x: Tensor, mods: Sequence[Mods], lengths: tuple[int, ...]) -> Tensor:
     """Layer norm of every token, then each request's own scale and shift: (L, C) -> (L, C)."""
-    pieces = zip(x.split(lengths), mods, strict=True)
-    return pack([_norm(piece, mod.scale, mod.shift) for piece, mod in pieces])
-
-
-def add_gated(x: Tensor, y: Tensor, mods: Sequence[Modulation], lengths: tuple[int, ...]) -> Tensor:
-    """The residual connection ``x + gate * y`` with each request's own gate: (L, C) -> (L, C)."""
-    pieces = zip(x.split(lengths), y.split(lengths), mods, strict=True)
-    return pack([torch.addcmul(x_piece, mod.gate, y_piece) for x_piece, y_piece, mod in pieces])
-
-
-def _norm(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    pieces = zip(unpack(x, lengths), mods, strict=True)
     # one kernel: the norm's affine weights are the request's modulation
-    return F.layer_norm(x, x.shape[-1:], scale, shift, EPS)
+    return pack([F.layer_norm(piece, mod[0].shape, mod[1], mod[0], EPS) for piece, mod in pieces])
 
 
-def _modulations(mods: Sequence[Tensor]) -> list[list[Modulation]]:
-    """Per request (3 * N, C) -> N lists of one `Modulation` per request."""
-    vectors = [mod.unbind() for mod in mods]
-    return [
-        [Modulation(*request[start : start + 3]) for request in vectors]
-        for start in range(0, len(vectors[0]), 3)
-    ]
+def add_gated(x: Tensor, y: Tensor, mods: Sequence[Mods], lengths: tuple[int, ...]) -> Tensor:
+    """The residual connection ``x + gate * y`` with each request's own gate: (L, C) -> (L, C)."""
+    pieces = zip(unpack(x, lengths), unpack(y, lengths), mods, strict=True)
+    return pack([torch.addcmul(x_piece, mod[2], y_piece) for x_piece, y_piece, mod in pieces])

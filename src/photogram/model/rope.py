@@ -1,7 +1,7 @@
 """Rotary position embedding over three axes.
 
-In: position ids. Out: one complex unit number for every token and channel pair, and queries and
-keys turned by it. It knows no heads, no blocks and no text: text tokens sit at position (0, 0, 0).
+In: position ids. Out: a cosine and a sine for every token and channel pair, and queries and keys
+turned by them. It knows no heads, no blocks and no text: text tokens sit at position (0, 0, 0).
 """
 
 import torch
@@ -13,15 +13,15 @@ from photogram.model.params import THETA
 def rope(ids: Tensor, axes_dim: tuple[int, ...]) -> Tensor:
     """The rotation of every token.
 
-    Source: black-forest-labs/flux src/flux/math.py `rope`, modules/layers.py `EmbedND`. There a
-    rotation is a 2x2 matrix, here it is the complex number ``cos + i sin``: the same products.
+    Source: black-forest-labs/flux src/flux/math.py `rope`, modules/layers.py `EmbedND`; there a
+    rotation is a whole 2x2 matrix.
 
     Args:
         ids: (L, 3), positions on the axes (unused, row, column).
         axes_dim: Channels that each axis turns, even; their sum is one head.
 
     Returns:
-        pe: (L, head_dim / 2) complex64.
+        pe: (L, head_dim / 2, 2) float32, cosine and sine.
     """
     angles = []
     for axis, dim in enumerate(axes_dim):
@@ -31,19 +31,23 @@ def rope(ids: Tensor, axes_dim: tuple[int, ...]) -> Tensor:
         )
         angles.append(torch.outer(ids[:, axis].double(), omega))
     angle = torch.cat(angles, dim=-1)
-    return torch.complex(angle.cos().float(), angle.sin().float())
+    return torch.stack([angle.cos(), angle.sin()], dim=-1).float()
 
 
 def apply_rope(x: Tensor, pe: Tensor) -> Tensor:
-    """Turn neighbouring channel pairs of every head.
+    """Turn neighbouring channel pairs of every head; on a CPU in place.
 
     Args:
-        x: (L, ..., head_dim) float32.
-        pe: (L, head_dim / 2) complex64.
+        x: (L, N, H, head_dim) float32.
+        pe: (L, head_dim / 2, 2) float32, from `rope`.
 
     Returns:
         The same shape and dtype as `x`.
     """
-    pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
-    pe = pe.view(pe.shape[0], *[1] * (x.ndim - 2), pe.shape[1])
-    return torch.view_as_real(pairs * pe).flatten(-2)
+    pairs, pe = x.unflatten(-1, (-1, 2)), pe[:, None, None]
+    if x.device.type == "cpu":  # one kernel: a rotation is a product of complex numbers
+        torch.view_as_complex(pairs).mul_(torch.view_as_complex(pe))
+        return x
+    # torch.compile makes one kernel of real products only
+    (a, b), (cos, sin) = pairs.unbind(-1), pe.unbind(-1)
+    return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(-2)

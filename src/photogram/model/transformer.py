@@ -19,14 +19,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from photogram.model.attention import Packing
+from photogram.model.float8 import Float8Linear
 from photogram.model.layers import (
     DoubleStreamBlock,
     LastLayer,
     MLPEmbedder,
+    Mods,
     SingleStreamBlock,
     timestep_embedding,
 )
-from photogram.model.linear import Linear
+from photogram.model.linear import Linear, linear
 from photogram.model.params import TIME_EMBED_DIM, FluxParams
 
 
@@ -64,27 +66,46 @@ class Flux(nn.Module):
         Args:
             img: (sum of packing.img, in_channels).
             txt: (sum of packing.txt, context_in_dim).
-            pe: Per request (its text and image length, head_dim / 2) complex64, from `rope`.
+            pe: Per request (its text and image length, head_dim / 2, 2) float32, from `rope`.
             mods: Per request its row of this step of what `modulate` returned.
             packing: The requests' lengths.
 
         Returns:
             (sum of packing.img, out_channels).
         """
-        double_mods, single_mods, last_mod = self._mods_of_blocks(mods)
+        double_mods, single_mods, last_mods = self._mods_of_blocks(mods)
         img = self.img_in(img)
         txt = self.txt_in(txt)
 
         for double, mod in zip(self.double_blocks, double_mods, strict=True):
             img, txt = double(img, txt, mod, pe, packing)
 
-        x = packing.join(txt, img)
-        for single, mod in zip(self.single_blocks, single_mods, strict=True):
-            x = single(x, mod, pe, packing.total)
+        if self.single_blocks:
+            *inner, last = zip(self.single_blocks, single_mods, strict=True)
+            x = packing.join(txt, img)
+            for single, mod in inner:
+                x = single(x, mod, pe, packing, image_only=False)
+            single, mod = last
+            img = single(x, mod, pe, packing, image_only=True)
 
-        _, img = packing.part(x)
-        velocity: Tensor = self.final_layer(img, last_mod, packing.img)
+        velocity: Tensor = self.final_layer(img, last_mods, packing.img)
         return velocity
+
+    def quantize(self, device: torch.device) -> None:
+        """Move the blocks' linear layers to a device, in float8, all but the modulation.
+
+        They are nearly all of a step's products; what comes before and after the blocks stays.
+        """
+        for block in (*self.double_blocks, *self.single_blocks):
+            for name, layer in list(block.named_modules()):
+                if isinstance(layer, Linear) and "mod" not in name:
+                    block.set_submodule(name, Float8Linear(layer, device))
+
+    def prepack(self) -> None:
+        """Bring all weights into the CPU's order; afterwards they can be neither saved nor moved."""
+        for module in self.modules():
+            if isinstance(module, Linear):
+                module.prepack()
 
     def modulate(self, timesteps: Tensor, guidance: Tensor | None, vec: Tensor) -> Tensor:
         """All modulation vectors of one request, for all its steps.
@@ -108,11 +129,10 @@ class Flux(nn.Module):
             cond = cond + self.guidance_in(timestep_embedding(guidance).to(vec.dtype))
         cond = F.silu(cond + self.vector_in(vec))
 
-        rows = []
-        for double in self.double_blocks:
-            rows += [double.img_mod(cond), double.txt_mod(cond)]
-        rows += [single.modulation(cond) for single in self.single_blocks]
-        packed = torch.cat([*rows, self.final_layer.adaln_modulation(cond)], dim=-1)
+        layers = [layer for each in self.double_blocks for layer in (each.img_mod, each.txt_mod)]
+        layers += [single.modulation for single in self.single_blocks]
+        layers.append(self.final_layer.adaln_modulation)
+        packed = torch.cat([_multiply(layer, cond) for layer in layers], dim=-1)
         vectors: Tensor = packed.unflatten(-1, (-1, self.params.hidden_size))
         # (shift, scale, gate) again and again, and (shift, scale) at the end: scales are 1, 4, 7...
         vectors[:, 1::3] += 1
@@ -120,9 +140,19 @@ class Flux(nn.Module):
 
     def _mods_of_blocks(
         self, mods: Sequence[Tensor]
-    ) -> tuple[list[tuple[Tensor, ...]], list[tuple[Tensor, ...]], tuple[Tensor, ...]]:
+    ) -> tuple[list[list[Mods]], list[list[Mods]], list[Mods]]:
         """Per request all vectors -> per block every request's: doubles, singles, last layer."""
-        depth, depth_single = self.params.depth, self.params.depth_single_blocks
-        sizes = [12] * depth + [3] * depth_single + [2]
-        blocks = list(zip(*(mod.split(sizes) for mod in mods), strict=True))
-        return blocks[:depth], blocks[depth:-1], blocks[-1]
+        vectors = [mod.unbind() for mod in mods]
+        num_double, num_single = 12 * self.params.depth, 3 * self.params.depth_single_blocks
+        end = num_double + num_single
+
+        def blocks(start: int, stop: int, size: int) -> list[list[Mods]]:
+            return [[each[i : i + size] for each in vectors] for i in range(start, stop, size)]
+
+        return blocks(0, num_double, 12), blocks(num_double, end, 3), blocks(end, end + 2, 2)[0]
+
+
+def _multiply(layer: Linear, cond: Tensor) -> Tensor:
+    """A layer whose weights may wait in the host's memory, where they are needed once a picture."""
+    weight = layer.weight.to(cond.device, non_blocking=True)
+    return linear(cond, weight, layer.bias.to(cond.device, non_blocking=True))

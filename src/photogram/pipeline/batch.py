@@ -6,12 +6,12 @@ further. It knows the transformer, and nothing of prompts, pixels or queues.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from photogram.model.attention import Packing
-from photogram.model.transformer import Flux
 from photogram.sampling.solver import euler_step
 
 
@@ -22,7 +22,7 @@ class Denoising:
     Attributes:
         img: (L, C) float32, the packed latents; float32 because late steps are small.
         txt: (T, context_in_dim), the text sequence.
-        pe: (T + L, head_dim / 2) complex64, the positions.
+        pe: (T + L, head_dim / 2, 2) float32, the positions.
         mods: (num_steps, num_modulations, hidden_size), the modulation of every step.
         sigmas: num_steps + 1 noise levels, the last one 0.
         step: Steps done.
@@ -59,13 +59,43 @@ class Denoising:
         return len(self.pe)
 
 
-def step_batch(transformer: Flux, batch: Sequence[Denoising]) -> None:
-    """One Euler step of every picture of the batch, in one pass of the network.
+class Transformer(Protocol):
+    """`model.transformer.Flux`, or what runs it on a GPU."""
+
+    def __call__(
+        self,
+        img: Tensor,
+        txt: Tensor,
+        pe: Sequence[Tensor],
+        mods: Sequence[Tensor],
+        packing: Packing,
+    ) -> Tensor:
+        """The velocity of every image token, as `Flux.forward` says."""
+
+
+def step_batch(
+    transformer: Transformer, batch: Sequence[Denoising], *, alone: bool = False
+) -> None:
+    """One Euler step of every picture of the batch.
 
     Args:
         transformer: The network.
         batch: At least one picture, none of them done.
+        alone: Each in a pass of the network of its own, instead of all in one.
     """
+    passes = [[item] for item in batch] if alone else [batch]
+    velocities = [velocity for each in passes for velocity in _velocities(transformer, each)]
+    moved = [
+        euler_step(item.img, velocity, *item.sigmas[item.step : item.step + 2])
+        for item, velocity in zip(batch, velocities, strict=True)
+    ]
+    # all or none: a step that ran out of memory half-way is run again
+    for item, img in zip(batch, moved, strict=True):
+        item.img = img
+        item.step += 1
+
+
+def _velocities(transformer: Transformer, batch: Sequence[Denoising]) -> Sequence[Tensor]:
     packing = Packing(
         img=tuple(len(item.img) for item in batch), txt=tuple(len(item.txt) for item in batch)
     )
@@ -76,11 +106,5 @@ def step_batch(transformer: Flux, batch: Sequence[Denoising]) -> None:
         mods=[item.mods[item.step] for item in batch],
         packing=packing,
     )
-    moved = [
-        euler_step(item.img, velocity, *item.sigmas[item.step : item.step + 2])
-        for item, velocity in zip(batch, velocities.split(packing.img), strict=True)
-    ]
-    # all or none: a step that ran out of memory half-way is run again
-    for item, img in zip(batch, moved, strict=True):
-        item.img = img
-        item.step += 1
+    pieces: Sequence[Tensor] = velocities.split(packing.img)
+    return pieces

@@ -15,9 +15,7 @@ import torch
 from torch import Tensor
 
 from photogram.weights.load import Networks
-
-CACHE_SIZE = 128
-"""Prompts that are kept; one of FLUX.1 [dev]'s takes 4 MiB."""
+from photogram.weights.plan import PROMPTS_KEPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,7 @@ class Conditioner:
         networks: The loaded checkpoint.
         clip_tokens: Length that the pooled embedding's text is padded or cut to.
         t5_tokens: Length that the sequence's text is padded or cut to.
-        device: Where the encoders run.
+        device: Where the results are wanted; the encoders run where they are.
     """
 
     def __init__(
@@ -61,7 +59,7 @@ class Conditioner:
         found = self._recent.get(prompt)
         if found is None:
             found = self._recent[prompt] = self._encode(prompt)
-            if len(self._recent) > CACHE_SIZE:
+            if len(self._recent) > PROMPTS_KEPT:
                 self._recent.popitem(last=False)
         self._recent.move_to_end(prompt)
         return found
@@ -73,8 +71,8 @@ class Conditioner:
         t5_ids = self._pad(networks.tokenizer_2, prompt, self._t5_tokens)
         num_tokens = len(networks.tokenizer_2(prompt, verbose=False).input_ids)
         return Conditioning(
-            txt=networks.text_encoder_2(t5_ids)[0][0],
-            vec=networks.text_encoder(clip_ids).pooler_output,
+            txt=networks.text_encoder_2(t5_ids)[0][0].to(self._device),
+            vec=networks.text_encoder(clip_ids).pooler_output.to(self._device),
             num_tokens=num_tokens,
             is_truncated=num_tokens > self._t5_tokens,
         )
@@ -83,4 +81,4 @@ class Conditioner:
         ids: Tensor = tokenizer(
             [prompt], padding="max_length", max_length=length, truncation=True, return_tensors="pt"
         ).input_ids
-        return ids.to(self._device)
+        return ids.to(self._networks.text_encoder_2.device)

@@ -33,12 +33,14 @@ class Autoencoder:
 
     Attributes:
         factor: Pixels per latent, on each side.
+        channels: Of its levels, from the picture inwards.
         scaling_factor: Latents are ``(encoded - shift_factor) * scaling_factor``.
         shift_factor: See `scaling_factor`.
     """
 
     latent_channels: int
     factor: int
+    channels: tuple[int, ...]
     scaling_factor: float
     shift_factor: float
 
@@ -100,6 +102,7 @@ def read_autoencoder(folder: Path) -> Autoencoder:
     return Autoencoder(
         latent_channels=config.integer("latent_channels"),
         factor=2 ** (len(blocks) - 1),
+        channels=blocks,
         scaling_factor=scaling_factor,
         shift_factor=config.number("shift_factor"),
     )

@@ -3,10 +3,9 @@
 In: the transformer's numbers. Out: a table of every parameter of `model.transformer.Flux`, with
 the tensors of a diffusers checkpoint that it is made of. It reads no file and imports no torch.
 
-Two things differ between the layouts. diffusers stores queries, keys and values (and in single
-blocks the MLP's input) as separate tensors, we as one: rows below rows, so the product is the same.
-And in diffusers' ``norm_out.linear`` the scale's rows come before the shift's, everywhere else
-after them.
+Two things differ between the layouts. diffusers stores queries, keys and values as separate
+tensors, we as one: rows below rows, so the product is the same. And in diffusers'
+``norm_out.linear`` the scale's rows come before the shift's, everywhere else after them.
 """
 
 from collections.abc import Iterator
@@ -94,12 +93,8 @@ def _single_block(index: int, params: FluxParams) -> Iterator[Entry]:
     size, wide = params.hidden_size, MLP_RATIO * params.hidden_size
     ours, theirs = f"single_blocks.{index}", f"single_transformer_blocks.{index}"
     yield from _linear(f"{ours}.modulation", [f"{theirs}.norm.linear"], 3 * size, size)
-    for kind, width in (("weight", (size,)), ("bias", ())):
-        sources = [
-            *(Source(f"{theirs}.attn.to_{x}.{kind}", (size, *width)) for x in "qkv"),
-            Source(f"{theirs}.proj_mlp.{kind}", (wide, *width)),
-        ]
-        yield Entry(f"{ours}.linear1.{kind}", (3 * size + wide, *width), tuple(sources))
+    yield from _linear(f"{ours}.qkv", [f"{theirs}.attn.to_{x}" for x in "qkv"], size, size)
+    yield from _linear(f"{ours}.mlp", [f"{theirs}.proj_mlp"], wide, size)
     norms = [f"{theirs}.attn.norm_{x}" for x in "qk"]
     yield _norm(f"{ours}.norm", norms, params)
     yield from _linear(f"{ours}.linear2", [f"{theirs}.proj_out"], size, size + wide)

@@ -16,64 +16,78 @@ import diffusers
 import torch
 import transformers
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from photogram.core.errors import CheckpointError
+from photogram.model.decoder import Decoder, DecoderParams, upsampling_kernel
 from photogram.model.transformer import Flux
 from photogram.weights.formats import read_headers
 from photogram.weights.keymap import Entry, entries
 from photogram.weights.locate import Checkpoint
+from photogram.weights.plan import Plan, is_in_float8, is_modulation
 
 
 @dataclass(frozen=True, slots=True)
 class Networks:
     """Everything that was loaded, on one device in one precision.
 
-    The transformer is ours; the libraries' networks and tokenizers carry no types.
+    The transformer and the decoder are ours; the libraries' networks and tokenizers carry no types.
+
+    Attributes:
+        vae: The whole autoencoder; its decoder shares its tensors with `decoder`.
     """
 
     transformer: Flux
     vae: Any
+    decoder: nn.Module
     text_encoder: Any
     text_encoder_2: Any
     tokenizer: Any
     tokenizer_2: Any
 
 
-def load(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Networks:
+def load(
+    checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, plan: Plan | None = None
+) -> Networks:
     """Load all networks.
 
     Args:
         checkpoint: From `weights.locate.inspect`.
         device: Where they run.
         dtype: Of all of them.
+        plan: What stays on the device and in which precision; None: everything, in `dtype`.
 
     Raises:
         CheckpointError: A file that does not hold what its configuration asks for.
     """
     folder = checkpoint.folder
+    text_device = device if plan is None or plan.has_text else torch.device("cpu")
     with _quiet():
+        vae = _load_network(diffusers.AutoencoderKL, folder / "vae", torch_dtype=dtype)
+        vae.to(device=device, memory_format=torch.channels_last)
         networks = Networks(
-            transformer=load_transformer(checkpoint, device, dtype),
-            vae=_load_network(diffusers.AutoencoderKL, folder / "vae", torch_dtype=dtype).to(
-                device=device, memory_format=torch.channels_last
-            ),
+            transformer=load_transformer(checkpoint, device, dtype, plan),
+            vae=vae,
+            decoder=_decoder_of(vae, folder / "vae"),
             text_encoder=_load_network(
                 transformers.CLIPTextModel, folder / "text_encoder", dtype=dtype
-            ).to(device),
+            ).to(text_device),
             text_encoder_2=_load_network(
                 transformers.T5EncoderModel, folder / "text_encoder_2", dtype=dtype
-            ).to(device),
+            ).to(text_device),
             tokenizer=_load_tokenizer(folder / "tokenizer", checkpoint.tokenizers[0]),
             tokenizer_2=_load_tokenizer(folder / "tokenizer_2", checkpoint.tokenizers[1]),
         )
+    networks.transformer.prepack()
     _check_tokens(folder / "tokenizer", networks.tokenizer, networks.text_encoder)
     _check_tokens(folder / "tokenizer_2", networks.tokenizer_2, networks.text_encoder_2)
     return networks
 
 
-def load_transformer(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Flux:
-    """Our transformer with the checkpoint's weights."""
+def load_transformer(
+    checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, plan: Plan | None = None
+) -> Flux:
+    """Our transformer with the checkpoint's weights, placed as `load` says."""
     folder = checkpoint.folder / "transformer"
     headers = read_headers(folder, "diffusion_pytorch_model")
     state: dict[str, Tensor] = {}
@@ -85,14 +99,27 @@ def load_transformer(checkpoint: Checkpoint, device: torch.device, dtype: torch.
             }
             for entry in entries(checkpoint.transformer):
                 tensors = [files[headers[s.name].file].get_tensor(s.name) for s in entry.sources]
-                state[entry.name] = _assemble(entry, tensors).to(device, dtype)
+                tensor = _assemble(entry, tensors).to(dtype)
+                state[entry.name] = _place(entry, tensor, device, plan)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{folder}: {error}") from None
     with torch.device("meta"):
         transformer = Flux(checkpoint.transformer)
     # assign: the module's own tensors are on the meta device and hold nothing to copy into
     transformer.load_state_dict(state, strict=True, assign=True)
+    if plan is not None and plan.precision == "float8_e4m3fn":
+        transformer.quantize(device)
     return transformer.eval().requires_grad_(requires_grad=False)
+
+
+def _place(entry: Entry, tensor: Tensor, device: torch.device, plan: Plan | None) -> Tensor:
+    """A tensor where it shall wait to be used."""
+    if plan is not None and not plan.has_modulation and is_modulation(entry.name):
+        # pinned memory is copied while the GPU computes
+        return tensor.pin_memory() if device.type == "cuda" else tensor
+    if plan is not None and plan.precision == "float8_e4m3fn" and is_in_float8(entry):
+        return tensor  # `Flux.quantize` moves it, in half its bytes
+    return tensor.to(device)
 
 
 def _assemble(entry: Entry, tensors: list[Tensor]) -> Tensor:
@@ -114,6 +141,34 @@ def _load_network(kind: Any, folder: Path, **dtype: torch.dtype) -> Any:
             name = sorted(map(str, found[problem]))[0]
             raise CheckpointError(f"{folder}: {problem.removesuffix('_keys')} tensor {name}")
     return network.eval().requires_grad_(False)
+
+
+def _decoder_of(vae: Any, folder: Path) -> nn.Module:
+    """Our decoder with the autoencoder's weights."""
+    config = vae.config
+    if config.act_fn != "silu":
+        raise CheckpointError(f"{folder}: act_fn is {config.act_fn!r}, it must be 'silu'")
+    with torch.device("meta"):
+        decoder = Decoder(
+            DecoderParams(
+                latent_channels=config.latent_channels,
+                channels=tuple(config.block_out_channels),
+                num_resnets=config.layers_per_block + 1,
+                num_groups=config.norm_num_groups,
+                has_attention=config.mid_block_add_attention,
+            )
+        )
+    state = vae.decoder.state_dict()
+    for name, tensor in state.items():
+        if name.endswith(".upsamplers.0.conv.weight"):
+            kernel = upsampling_kernel(tensor)
+            state[name] = kernel.contiguous(memory_format=torch.channels_last)
+    try:
+        decoder.load_state_dict(state, strict=True, assign=True)
+    except RuntimeError as error:
+        raise _not_loaded(folder, error) from None
+    decoder.eval().requires_grad_(requires_grad=False)
+    return nn.Sequential(vae.post_quant_conv, decoder) if vae.post_quant_conv else decoder
 
 
 def _load_tokenizer(folder: Path, class_name: str) -> Any:

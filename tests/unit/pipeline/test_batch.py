@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from photogram.pipeline.batch import Denoising
+from photogram.pipeline.batch import Denoising, step_batch
 from photogram.pipeline.flux import Pipeline
 from tests.tiny import write_checkpoint
 
@@ -68,6 +68,19 @@ def test_latents_are_the_same_to_the_last_bit(pipeline: Pipeline) -> None:
         pipeline.step([alone])
         pipeline.step([*mates[:2], among, *mates[2:]])
         assert torch.equal(alone.img, among.img)
+
+
+def test_pictures_that_step_alone_are_the_same(pipeline: Pipeline) -> None:
+    together, alone = (
+        [pipeline.start("a red cat", 16, 16 * n, 2, 2.0, n) for n in (1, 3)] for _ in range(2)
+    )
+    transformer = pipeline._networks.transformer
+    with torch.inference_mode():
+        step_batch(transformer, together)
+        step_batch(transformer, alone, alone=True)
+    for one, other in zip(together, alone, strict=True):
+        assert one.step == other.step == 1
+        assert torch.equal(one.img, other.img)
 
 
 def test_a_step_that_fails_moves_no_picture(pipeline: Pipeline) -> None:

@@ -1,8 +1,12 @@
+from pathlib import Path
+
 import pytest
 import torch
 
 from photogram.core.errors import ConfigurationError
 from photogram.pipeline.device import choose_device, choose_dtype
+from photogram.pipeline.flux import Pipeline
+from tests.tiny import write_checkpoint
 
 
 def test_cpu_is_always_there() -> None:
@@ -15,3 +19,9 @@ def test_cpu_is_always_there() -> None:
 def test_device_that_is_not_there_is_refused(name: str) -> None:
     with pytest.raises(ConfigurationError, match=name):
         choose_device(name)
+
+
+def test_float8_is_for_gpus_that_have_it(tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "tiny")
+    with pytest.raises(ConfigurationError, match="cpu does not multiply in float8_e4m3fn"):
+        Pipeline.from_pretrained(folder, "cpu", torch.float8_e4m3fn)

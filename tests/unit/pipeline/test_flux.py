@@ -63,6 +63,25 @@ def test_denoising_counts_its_steps_and_tokens(pipeline: Pipeline) -> None:
     assert pipeline.decode(denoising).shape == (48, 32, 3)
 
 
+def test_known_prompt_runs_neither_encoder(pipeline: Pipeline) -> None:
+    ran: list[str] = []
+    networks = pipeline._networks
+    hooks = [
+        network.register_forward_hook(lambda *_, name=name: ran.append(name))
+        for name, network in (("clip", networks.text_encoder), ("t5", networks.text_encoder_2))
+    ]
+    try:
+        first = pipeline.generate("a green tree", steps=1, seed=1)
+        assert sorted(ran) == ["clip", "t5"]
+        again = pipeline.generate("a green tree", steps=1, seed=1)
+        pipeline.generate("a green tree", steps=2, guidance=7, seed=2, width=32, height=96)
+        assert sorted(ran) == ["clip", "t5"]
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert np.array_equal(np.asarray(first), np.asarray(again))
+
+
 def test_samples_that_differ_in_their_seed_alone_share_their_modulation(pipeline: Pipeline) -> None:
     first = pipeline.start("a red cat", 32, 48, num_steps=2, guidance=1, seed=0)
     assert pipeline.start("a red cat", 48, 32, num_steps=2, guidance=1, seed=1).mods is first.mods

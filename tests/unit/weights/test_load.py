@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from photogram.core.errors import CheckpointError
 from photogram.weights.load import load, load_transformer
 from photogram.weights.locate import inspect
+from photogram.weights.plan import is_modulation, make_plan, shapes_of, transformer_bytes
 from tests.tiny import write_checkpoint
 
 CPU = torch.device("cpu")
@@ -35,6 +36,20 @@ def test_all_networks_have_the_asked_precision(folder: Path, dtype: torch.dtype)
         assert {parameter.dtype for parameter in module.parameters()} == {dtype}
         assert not any(parameter.requires_grad for parameter in module.parameters())
         assert not module.training
+
+
+def test_tensors_are_placed_as_planned(folder: Path) -> None:
+    """The meta device stands for a GPU, whose tensors are not on the CPU either."""
+    checkpoint, device = inspect(folder), torch.device("meta")
+    plan = make_plan(shapes_of(checkpoint), "float8_e4m3fn", has_text=False, has_modulation=False)
+    state = load_transformer(checkpoint, device, torch.bfloat16, plan).state_dict()
+    in_host = {name for name, tensor in state.items() if tensor.device.type == "cpu"}
+    assert in_host == {name for name in state if is_modulation(name)}
+    assert len(in_host) == 2 * (2 * 2 + 1)  # weight and bias of two double blocks and a single
+    core = sum(tensor.nbytes for name, tensor in state.items() if name not in in_host)
+    assert core == transformer_bytes(checkpoint.transformer, "float8_e4m3fn")[0]
+    everything = load_transformer(checkpoint, device, torch.bfloat16).state_dict()
+    assert {tensor.device.type for tensor in everything.values()} == {"meta"}
 
 
 def test_shards_and_one_file_give_the_same_transformer(folder: Path) -> None:

@@ -1,0 +1,169 @@
+import dataclasses
+import weakref
+from typing import Any
+
+import pytest
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
+
+from photogram.model.attention import Packing
+from photogram.model.decoder import Decoder, DecoderParams
+from photogram.model.rope import rope
+from photogram.model.transformer import Flux
+from photogram.sampling.latents import position_ids
+from photogram.weights.plan import (
+    FLUX_DEV,
+    GIB,
+    Precision,
+    choose_plan,
+    decode_bytes,
+    is_modulation,
+    make_plan,
+    step_bytes,
+    transformer_bytes,
+)
+
+PRECISIONS: list[Precision] = ["bfloat16", "float8_e4m3fn"]
+
+
+def count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def flux_on_meta(precision: Precision, **shrink: int) -> Flux:
+    params = dataclasses.replace(FLUX_DEV.transformer, **shrink)
+    with torch.device("meta"):
+        flux = Flux(params).to(torch.bfloat16)
+    if precision == "float8_e4m3fn":
+        flux.quantize(torch.device("meta"))
+    return flux
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_transformers_bytes_are_those_of_its_tensors(precision: Precision) -> None:
+    flux = flux_on_meta(precision)
+    sizes = {name: tensor.nbytes for name, tensor in flux.state_dict().items()}
+    modulation = sum(size for name, size in sizes.items() if is_modulation(name))
+    core = sum(sizes.values()) - modulation
+    assert transformer_bytes(flux.params, precision) == (core, modulation)
+    assert 0.27 < modulation / (transformer_bytes(flux.params, "bfloat16")[0] + modulation) < 0.28
+
+
+def test_sizes_of_the_other_networks_are_theirs() -> None:
+    with torch.device("meta"):
+        t5 = T5EncoderModel(
+            T5Config(
+                vocab_size=32128,
+                d_model=4096,
+                d_kv=64,
+                d_ff=10240,
+                num_layers=24,
+                num_heads=64,
+                feed_forward_proj="gated-gelu",
+            )
+        )
+        clip = CLIPTextModel(
+            CLIPTextConfig(
+                vocab_size=49408,
+                hidden_size=768,
+                intermediate_size=3072,
+                num_hidden_layers=12,
+                num_attention_heads=12,
+            )
+        )
+        vae = AutoencoderKL(
+            block_out_channels=FLUX_DEV.vae_channels,
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            latent_channels=16,
+            layers_per_block=2,
+            use_quant_conv=False,
+            use_post_quant_conv=False,
+        )
+    assert count(t5) + count(clip) == FLUX_DEV.text_parameters
+    assert count(vae) == FLUX_DEV.vae_parameters
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_larger_devices_hold_more(precision: Precision) -> None:
+    plans = [choose_plan(FLUX_DEV, precision, gib * GIB) for gib in (4, 16, 24, 48, 80)]
+    assert plans[0] is None
+    weights = [0 if plan is None else plan.weight_bytes for plan in plans]
+    assert weights == sorted(weights)
+    for gib, plan in zip((4, 16, 24, 48, 80), plans, strict=True):
+        assert plan is None or plan.peak_bytes <= gib * GIB
+    everything = make_plan(FLUX_DEV, precision, has_text=True, has_modulation=True)
+    assert plans[-1] == everything
+
+
+def test_bfloat16_needs_24_gib_and_float8_16() -> None:
+    assert choose_plan(FLUX_DEV, "bfloat16", 16 * GIB) is None
+    assert choose_plan(FLUX_DEV, "bfloat16", 24 * GIB) is not None
+    assert choose_plan(FLUX_DEV, "float8_e4m3fn", 16 * GIB) is not None
+
+
+class LiveBytes(TorchDispatchMode):
+    """Counts the bytes of all tensors that were made and not yet freed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = self.peak = 0
+        self._seen: set[int] = set()
+
+    def __torch_dispatch__(
+        self, function: Any, _types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        out = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, Tensor):
+                storage = tensor.untyped_storage()
+                if storage._cdata not in self._seen:
+                    self._seen.add(storage._cdata)
+                    self.live += storage.nbytes()
+                    self.peak = max(self.peak, self.live)
+                    weakref.finalize(storage, self._drop, storage._cdata, storage.nbytes())
+        return out
+
+    def _drop(self, key: int, size_bytes: int) -> None:
+        self._seen.discard(key)
+        self.live -= size_bytes
+
+
+def random_weights(module: nn.Module) -> nn.Module:
+    for parameter in module.to(torch.bfloat16).requires_grad_(requires_grad=False).parameters():
+        parameter.normal_(0, 0.02)
+    return module
+
+
+def test_a_step_holds_no_more_than_planned() -> None:
+    side, text = 32, 128
+    params = dataclasses.replace(
+        FLUX_DEV.transformer, hidden_size=256, num_heads=2, depth=1, depth_single_blocks=2
+    )
+    shapes = dataclasses.replace(
+        FLUX_DEV, transformer=params, text_tokens=text, pixels=(16 * side) ** 2
+    )
+    flux = random_weights(Flux(params))
+    inputs = (
+        torch.randn(side * side, params.in_channels, dtype=torch.bfloat16),
+        torch.randn(text, params.context_in_dim, dtype=torch.bfloat16),
+        [rope(position_ids(side, side, text), params.axes_dim)],
+        [torch.randn(params.num_modulations, params.hidden_size, dtype=torch.bfloat16)],
+        Packing((side * side,), (text,)),
+    )
+    with LiveBytes() as memory:
+        flux(*inputs)
+    assert step_bytes(shapes) / 3 < memory.peak <= step_bytes(shapes)
+
+
+def test_decoding_holds_no_more_than_planned() -> None:
+    channels = (16, 32, 64, 64)
+    decoder = random_weights(Decoder(DecoderParams(16, channels, 3, 4, has_attention=False)))
+    shapes = dataclasses.replace(FLUX_DEV, vae_channels=channels, pixels=256 * 256)
+    with LiveBytes() as memory:
+        decoder(torch.randn(1, 16, 32, 32, dtype=torch.bfloat16))
+    assert decode_bytes(shapes) / 3 < memory.peak <= decode_bytes(shapes)
