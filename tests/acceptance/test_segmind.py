@@ -13,7 +13,7 @@ from segmindapi.T2I import T2I
 from photogram.engine.fake import FakeEngine
 from tests.unit.api.serving import Site, open_site, serve
 
-VENDOR = "api.segmind.com"
+VENDOR = {"api.segmind.com", "api.spotprod.segmind.com", "cloud.segmind.com"}
 
 
 class ToOtherHost(httpx.HTTPTransport):
@@ -24,7 +24,7 @@ class ToOtherHost(httpx.HTTPTransport):
         self._to = httpx.URL(url)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        assert request.url.host == VENDOR
+        assert request.url.host in VENDOR
         request.url = request.url.copy_with(
             scheme=self._to.scheme, host=self._to.host, port=self._to.port
         )
@@ -117,6 +117,22 @@ def test_its_error_for_an_unknown_model(sdk: SegmindClient) -> None:
         sdk.run_sync("flux-none", prompt="a red fox")
     assert failed.value.status == 404
     assert isinstance(failed.value.detail, str)
+
+
+def test_its_account_has_the_credits(sdk: SegmindClient, site: Site) -> None:
+    assert sdk.accounts.current() == {
+        "user_id": site.account_id,
+        "key_id": site.key.key_id,
+        "credits": {"balance": 10.0},
+    }
+
+
+def test_a_model_of_its_list_can_be_run(sdk: SegmindClient) -> None:
+    (models,) = sdk.models.list().values()
+    (model,) = models
+    assert (model["title"], model["type"]) == ("Fake", "textToImage")
+    assert model["parameters"]["required"] == ["prompt"]
+    assert sdk.run_sync(model["slug"], prompt="a red fox").status_code == 200
 
 
 def test_the_old_sdk_gives_a_picture_and_the_credits(

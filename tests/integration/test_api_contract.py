@@ -21,7 +21,13 @@ ROUTES = [
     ("POST", "/v1/flux-dev/estimate"),
     ("GET", "/v1/get-user-credits"),
     ("GET", "/v1/pricing"),
+    ("POST", "/v1/images/generations"),
+    ("POST", "/v1/images/edits"),
+    ("POST", "/v1/images/variations"),
     ("GET", "/v1/models"),
+    ("GET", "/v1/models/fake"),
+    ("GET", "/api/auth/authenticate"),
+    ("GET", "/inference-model-information/list"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/openapi.json"),
@@ -62,7 +68,8 @@ async def test_the_tests_know_every_route(site: Site) -> None:
         for route in iter_route_contexts(app.routes)
         for method in route.methods or ()
     }
-    assert {route for route in found if route[0] != "HEAD"} == set(ROUTES)
+    concrete = {(method, path.format(model_id="fake")) for method, path in found}
+    assert {route for route in concrete if route[0] != "HEAD"} == set(ROUTES)
 
 
 @pytest.mark.parametrize(("method", "path"), KEYED)
@@ -198,6 +205,7 @@ class TestOtherOrigins:
         assert "POST" in answer.headers["access-control-allow-methods"]
         allowed = answer.headers["access-control-allow-headers"].split(", ")
         assert {*asked.split(","), "accept", "authorization", "idempotency-key"} <= set(allowed)
+        assert "*" in allowed  # as the headers that openai's SDK adds in a browser
         assert "access-control-allow-credentials" not in answer.headers
 
     @pytest.mark.parametrize(("path", "key"), [(URL, True), (URL, False), ("/nothing", False)])
@@ -217,6 +225,66 @@ class TestOtherOrigins:
     ) -> None:
         answer = await client.get("/healthz")
         assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+class TestRate:
+    """Requests for pictures of one key in a minute."""
+
+    LIMITED = ("/v1/flux-dev", "/v1/images/generations")
+
+    async def test_by_default_there_is_none_and_nothing_is_said(
+        self, own_client: httpx.AsyncClient
+    ) -> None:
+        for _ in range(70):
+            assert (await own_client.post(URL, json={})).status_code == 400
+        answer = await own_client.post(URL, json=PROMPT | {"steps": 1})
+        assert answer.status_code == 200
+        assert not [name for name in answer.headers if name.startswith("ratelimit")]
+
+    @pytest.mark.parametrize("path", LIMITED)
+    async def test_one_too_many_is_told_when_to_come_back(self, tmp_path: Path, path: str) -> None:
+        with open_site(tmp_path / "data", requests_per_minute=2) as site:
+            async with client_of(site) as client:
+                first = await client.post(path, json=PROMPT | {"steps": 1})
+                second = await client.post(path, json={})
+                refused = await client.post(path, json=PROMPT)
+                others = [
+                    await client.get("/v1/models"),
+                    await client.post(f"{URL}/estimate", json=PROMPT),
+                ]
+            assert len(site.engine.submitted) == 1
+        assert [answer.status_code for answer in (first, second)] == [200, 400]
+        for answer, num_left in [(first, 1), (second, 0), (refused, 0)]:
+            assert answer.headers["ratelimit-policy"] == '"key";q=2;w=60'
+            assert answer.headers["ratelimit"].startswith(f'"key";r={num_left};t=')
+        assert_error(refused, 429, "rate_limited")
+        wait_s = int(refused.headers["retry-after"])
+        assert 1 <= wait_s <= 30
+        assert refused.headers["ratelimit"] == f'"key";r=0;t={wait_s}'
+        assert refused.headers["x-remaining-credits"]
+        assert [answer.status_code for answer in others] == [200, 200]
+        assert not [name for name in others[0].headers if name.startswith("ratelimit")]
+
+    async def test_each_key_has_its_own(self, tmp_path: Path) -> None:
+        with open_site(tmp_path / "data", requests_per_minute=1) as site:
+            other = await asyncio.to_thread(site.services.accounts.create_key, "ann")
+            async with client_of(site) as client:
+                assert (await client.post(URL, json={})).status_code == 400
+                assert (await client.post(URL, json={})).status_code == 429
+                headers = {"x-api-key": other.token}
+                assert (await client.post(URL, json={}, headers=headers)).status_code == 400
+
+    async def test_it_comes_after_the_key_and_before_concurrency(self, tmp_path: Path) -> None:
+        with open_site(tmp_path / "data", requests_per_minute=1, jobs_per_account=0) as site:
+            async with client_of(site) as client:
+                unknown = await client.post(URL, headers={"x-api-key": "wrong"})
+                busy = await client.post(URL, content=TestOrderOfRefusals.TOO_LARGE)
+                fast = await client.post(URL, content=TestOrderOfRefusals.TOO_LARGE)
+        assert_error(unknown, 401, "invalid_api_key")
+        assert_error(busy, 429, "rate_limited")
+        assert "under way" in busy.json()["error"]
+        assert_error(fast, 429, "rate_limited")
+        assert "a minute" in fast.json()["error"]
 
 
 class TestOrderOfRefusals:

@@ -11,6 +11,8 @@ import httpx
 import pytest
 import structlog
 
+from photogram.core.messages import GenerateJob
+from photogram.core.ports import Permit
 from photogram.engine.fake import FakeEngine
 from tests.unit.api.serving import PROMPT, Site, assert_error, client_of, open_site
 
@@ -131,7 +133,7 @@ class TestLog:
 
     async def test_a_bug_is_a_500_in_json_without_its_traceback(self, tmp_path: Path) -> None:
         class Broken(FakeEngine):
-            def acquire(self) -> object:  # type: ignore[override]
+            def acquire(self, job: GenerateJob) -> Permit:
                 raise ZeroDivisionError("internal words")
 
         with open_site(tmp_path / "data", Broken()) as site:

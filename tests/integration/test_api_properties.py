@@ -10,10 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from photogram.api.attributes import ATTRIBUTES
+from photogram.api.openai_request import OPENAI_ATTRIBUTES
+from tests.unit.api.events import parse_events
 from tests.unit.api.serving import Site, client_of, open_site
 
 NAMES = [*(attribute.name for attribute in ATTRIBUTES), "image", "mask", "loras", "width"]
 ENDS = [end for each in ATTRIBUTES for end in (each.minimum, each.maximum) if end is not None]
+CONTENT_TYPES = (
+    *("image/", "application/json", "application/zip", "multipart/mixed", "text/event-stream"),
+)
 WORDS = [word for each in ATTRIBUTES for word in (*each.choices, *each.synonyms)]
 
 scalars = st.one_of(
@@ -38,7 +43,22 @@ bodies = st.one_of(
     st.dictionaries(names, values, max_size=4).map(lambda body: body | {"prompt": "fox"}),
     values,
 )
-accepts = st.sampled_from(["*/*", "image/*", "application/json", "application/zip", ";q", "a/b"])
+openai_names = st.sampled_from([attribute.name for attribute in OPENAI_ATTRIBUTES])
+openai_bodies = st.one_of(
+    st.dictionaries(openai_names, values, max_size=8),
+    st.dictionaries(
+        st.sampled_from(["n", "size", "stream", "quality", "seed", "user"]),
+        st.sampled_from([1, "2", "64x64", True, False, "hd", "auto", "low", -1]),
+        max_size=3,
+    ).map(lambda body: body | {"prompt": "fox"}),
+    values,
+)
+accepts = st.sampled_from(
+    [
+        *("*/*", "image/*", "application/json", "application/zip", "multipart/mixed"),
+        *("text/event-stream", ";q", "a/b"),
+    ]
+)
 prefers = st.sampled_from(["", "handling=strict", "wait=5", "wait=x", ",;="])
 
 
@@ -67,7 +87,7 @@ def check(answer: httpx.Response) -> None:
         assert set(body) == {"error", "code", "request_id", "details"}
         assert len(body["error"]) < 5000
     else:
-        assert answer.headers["content-type"].startswith(("image/", "application/json"))
+        assert answer.headers["content-type"].startswith(CONTENT_TYPES)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
@@ -83,6 +103,23 @@ def test_any_json_is_served_or_refused(site: Site, body: object, accept: str, pr
     check(estimate)
     if estimate.status_code == 400:
         assert answer.status_code == 400
+    if answer.headers["content-type"].startswith("text/event-stream"):
+        assert parse_events(answer.text)[-1][0] == "completed"
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(body=openai_bodies)
+def test_any_json_is_served_or_refused_in_openais_words(site: Site, body: object) -> None:
+    answer = send(site, json.dumps(body).encode(), {}, "/v1/images/generations")
+    assert answer.status_code in (200, 400, 404)
+    if answer.status_code != 200:
+        error = answer.json()["error"]
+        assert set(error) == {"message", "type", "param", "code"}
+        assert error["type"] == "invalid_request_error"
+    elif answer.headers["content-type"] == "application/json":
+        assert answer.json()["data"]
+    else:
+        assert parse_events(answer.text)[-1][0] == "image_generation.completed"
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))

@@ -3,10 +3,14 @@
 They are pydantic models, so that the OpenAPI document is made of what is really sent.
 """
 
+from base64 import b64encode
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from photogram.core.messages import EncodedImage
+from photogram.generation.dispatcher import Outcome
 
 
 def as_credits(amount_micro: int) -> float:
@@ -43,6 +47,18 @@ class ImageAnswer(BaseModel):
     height: int
     image: str = Field(description="The file in base64.")
 
+    @classmethod
+    def of(cls, index: int, image: EncodedImage) -> Self:
+        """A finished picture."""
+        return cls(
+            index=index,
+            seed=image.seed,
+            content_type=image.content_type,
+            width=image.width,
+            height=image.height,
+            image=b64encode(image.data).decode("ascii"),
+        )
+
 
 class Metrics(BaseModel):
     """What a request cost, in credits and in seconds."""
@@ -52,6 +68,17 @@ class Metrics(BaseModel):
     inference_time: float
     queue_time: float
     total_time: float
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> Self:
+        """Those of a request that has run."""
+        return cls(
+            cost=as_credits(outcome.cost_micro),
+            remaining_credits=as_credits(outcome.remaining_micro),
+            inference_time=round(outcome.finished.generation_time_s, 3),
+            queue_time=round(outcome.finished.queue_time_s, 3),
+            total_time=round(outcome.total_time_s, 3),
+        )
 
 
 class ImagesAnswer(BaseModel):
@@ -104,10 +131,12 @@ class ModelAnswer(BaseModel):
 
     id: str
     object: Literal["model"]
+    created: int = Field(description="When this server began to offer it; Unix seconds.")
     owned_by: str
     name: str
     license: str
     aspect_ratios: dict[str, tuple[int, int]] = Field(description="Ratio -> width, height.")
+    sizes: list[str] = Field(description="Every size as OpenAI's routes name it.")
     size_multiple: int
     max_text_tokens: int
     has_guidance: bool

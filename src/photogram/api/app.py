@@ -19,8 +19,9 @@ from photogram.api.errors import (
     answer_routing_error,
 )
 from photogram.api.middleware import Bookkeeper, Cors, Guard
-from photogram.api.ratelimit import AccountSlots
-from photogram.api.routes import account, health, models, pictures
+from photogram.api.ratelimit import AccountSlots, KeyRates
+from photogram.api.routes import account, health, models, openai_images, pictures, segmind
+from photogram.core import clock
 from photogram.core.errors import PhotogramError
 
 PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json"})
@@ -55,8 +56,11 @@ def create_app(services: Services, *, body_timeout_s: float = BODY_TIMEOUT_S) ->
     app.state.services = services
     app.state.body_timeout_s = body_timeout_s
     app.state.database_probe = health.DatabaseProbe(services.database)
+    app.state.started_s = int(clock.now().timestamp())
+    per_minute = services.settings.requests_per_minute
+    app.state.rates = KeyRates(per_minute) if per_minute else None
     app.state.slots = AccountSlots(services.settings.jobs_per_account)
     app.include_router(health.router)
-    for keyed in (pictures, account, models):
+    for keyed in (pictures, openai_images, account, models, segmind):
         app.include_router(keyed.router, dependencies=[Depends(authenticate)])
     return app

@@ -37,7 +37,7 @@ class Attribute:
         default: What an omitted attribute (or null) means; None: it has to be given.
         minimum: Smallest value (of a text: fewest characters), itself allowed.
         maximum: Largest value (of a text: most characters), itself allowed.
-        choices: Allowed values.
+        choices: Allowed values; of a choice without any, they are the model's to say.
         synonyms: Other spellings that are read as one of `choices`.
         price: How the attribute moves the price; empty where it does not.
     """
@@ -64,7 +64,7 @@ class Attribute:
             case "number":
                 return f"a number {limits}"
             case "choice":
-                return f"one of {', '.join(self.choices)}"
+                return f"one of {', '.join(self.choices)}" if self.choices else "the model's own"
             case "flag":
                 return "true or false"
 

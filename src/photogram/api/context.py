@@ -10,6 +10,7 @@ from typing import cast
 from starlette.types import Scope
 
 from photogram.accounts.models import Principal
+from photogram.api.ratelimit import Allowance
 
 _KEY = "photogram"
 
@@ -22,12 +23,14 @@ class RequestContext:
         principal: Who asks; None until the key was checked, and on public routes.
         remaining_micro: What the account holds after this request, where that is known already.
         error_code: The code of the error that was answered.
+        allowance: What the key may still do, where its requests are counted.
     """
 
     request_id: str
     principal: Principal | None = None
     remaining_micro: int | None = None
     error_code: str | None = None
+    allowance: Allowance | None = None
 
 
 def open_context(scope: Scope, request_id: str) -> RequestContext:

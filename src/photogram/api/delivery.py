@@ -1,14 +1,16 @@
-"""Finished pictures as an HTTP answer: the bytes of one, or JSON that holds them all."""
+"""Finished pictures as an HTTP answer: the bytes of one, or a container that holds them all."""
 
 import json
-from base64 import b64encode
+from typing import assert_never
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from photogram.api.answers import ImageAnswer, ImagesAnswer, Metrics, as_credits
-from photogram.api.negotiation import Envelope
+from photogram.api.answers import ImageAnswer, ImagesAnswer, Metrics
+from photogram.api.containers import archive, multipart
+from photogram.api.negotiation import WholeEnvelope
 from photogram.api.schemas import GenerateRequest, ignored_header
-from photogram.core.messages import EncodedImage, ModelInfo
+from photogram.core.ids import new_id
+from photogram.core.messages import ModelInfo
 from photogram.generation.dispatcher import Outcome
 from photogram.ledger.pricing import format_credits
 
@@ -18,7 +20,7 @@ def answer_pictures(
     wanted: GenerateRequest,
     *,
     model: ModelInfo,
-    envelope: Envelope,
+    envelope: WholeEnvelope,
     request_id: str,
 ) -> Response:
     """The answer to a request that has run and was paid for.
@@ -30,39 +32,58 @@ def answer_pictures(
         envelope: The form that the client takes.
         request_id: The id of the request.
     """
-    first = outcome.finished.images[0]
-    headers = _headers(outcome, wanted, model)
-    if envelope == "json":
-        body = _images_answer(outcome, request_id)
-        return JSONResponse(body.model_dump(), headers=headers)
-    name = f"flux-dev-{first.seed}.{wanted.output_format}"
-    headers["Content-Disposition"] = f'inline; filename="{name}"'
-    return Response(first.data, media_type=first.content_type, headers=headers)
+    headers = early_headers(wanted, model) | late_headers(outcome)
+    images = outcome.finished.images
+    files = {f"flux-dev-{image.seed}.{wanted.output_format}": image for image in images}
+    match envelope:
+        case "image":
+            headers["Content-Disposition"] = f'inline; filename="{next(iter(files))}"'
+            return Response(images[0].data, media_type=images[0].content_type, headers=headers)
+        case "json":
+            body = _images_answer(outcome, request_id).model_dump_json()
+            return Response(body, media_type="application/json", headers=headers)
+        case "multipart":
+            boundary = new_id()
+            kind = f"multipart/mixed; boundary={boundary}"
+            return Response(multipart(files, boundary), media_type=kind, headers=headers)
+        case "zip":
+            name = f"flux-dev-{wanted.seed}.zip"
+            headers["Content-Disposition"] = f'attachment; filename="{name}"'
+            return Response(archive(files), media_type="application/zip", headers=headers)
+        case _:
+            assert_never(envelope)
 
 
-def _headers(outcome: Outcome, wanted: GenerateRequest, model: ModelInfo) -> dict[str, str]:
-    finished = outcome.finished
-    first = finished.images[0]
-    metadata = {"width": first.width, "height": first.height, "format": wanted.output_format}
+def early_headers(wanted: GenerateRequest, model: ModelInfo) -> dict[str, str]:
+    """What is known of an answer before its request has run."""
+    width, height = model.size(wanted.aspect_ratio, wanted.megapixels)
+    metadata = {"width": width, "height": height, "format": wanted.output_format}
     headers = {
-        "x-cost": format_credits(outcome.cost_micro),
-        "x-seed-value": str(first.seed),
-        "x-generation-time": f"{finished.generation_time_s:.3f}",
-        "x-queue-time": f"{finished.queue_time_s:.3f}",
-        "x-steps-executed": str(finished.num_steps),
+        "x-seed-value": str(wanted.seed),
         "x-output-metadata": json.dumps(metadata),
         "x-model": model.slug,
-        "x-prompt-tokens": str(finished.prompt_tokens),
-        "x-prompt-truncated": str(finished.prompt_truncated).lower(),
     }
     if wanted.ignored:
         headers["x-ignored-parameters"] = ignored_header(wanted.ignored)
     return headers
 
 
+def late_headers(outcome: Outcome) -> dict[str, str]:
+    """What is known of an answer once its request has run."""
+    finished = outcome.finished
+    return {
+        "x-cost": format_credits(outcome.cost_micro),
+        "x-generation-time": f"{finished.generation_time_s:.3f}",
+        "x-queue-time": f"{finished.queue_time_s:.3f}",
+        "x-steps-executed": str(finished.num_steps),
+        "x-prompt-tokens": str(finished.prompt_tokens),
+        "x-prompt-truncated": str(finished.prompt_truncated).lower(),
+    }
+
+
 def _images_answer(outcome: Outcome, request_id: str) -> ImagesAnswer:
     finished = outcome.finished
-    images = [_image_answer(index, image) for index, image in enumerate(finished.images)]
+    images = [ImageAnswer.of(index, image) for index, image in enumerate(finished.images)]
     return ImagesAnswer(
         request_id=request_id,
         status="COMPLETED",
@@ -71,22 +92,5 @@ def _images_answer(outcome: Outcome, request_id: str) -> ImagesAnswer:
         seed=images[0].seed,
         prompt_tokens=finished.prompt_tokens,
         steps_executed=finished.num_steps,
-        metrics=Metrics(
-            cost=as_credits(outcome.cost_micro),
-            remaining_credits=as_credits(outcome.remaining_micro),
-            inference_time=round(finished.generation_time_s, 3),
-            queue_time=round(finished.queue_time_s, 3),
-            total_time=round(outcome.total_time_s, 3),
-        ),
-    )
-
-
-def _image_answer(index: int, image: EncodedImage) -> ImageAnswer:
-    return ImageAnswer(
-        index=index,
-        seed=image.seed,
-        content_type=image.content_type,
-        width=image.width,
-        height=image.height,
-        image=b64encode(image.data).decode("ascii"),
+        metrics=Metrics.of(outcome),
     )

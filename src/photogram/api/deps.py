@@ -15,7 +15,7 @@ from starlette.requests import Request
 from photogram.accounts.models import Principal
 from photogram.accounts.service import AccountService
 from photogram.api.context import RequestContext, context_of
-from photogram.api.ratelimit import AccountSlots
+from photogram.api.ratelimit import AccountSlots, KeyRates
 from photogram.core.ports import Engine
 from photogram.core.settings import Settings
 from photogram.generation.service import GenerationService
@@ -73,6 +73,18 @@ async def authenticate(
 PrincipalDep = Annotated[Principal, Depends(authenticate)]
 
 
+async def count_request(request: Request, context: ContextDep, principal: PrincipalDep) -> None:
+    """One of the key's requests in a minute, where the operator limits them.
+
+    Raises:
+        RateLimitedError: The key has used them up.
+    """
+    rates = cast(KeyRates | None, request.app.state.rates)
+    if rates is not None:
+        context.allowance = rates.count(principal.key_id)
+        context.allowance.check()
+
+
 async def hold_slot(request: Request, principal: PrincipalDep) -> AsyncIterator[None]:
     """One of the account's places, from here until the answer is sent.
 
@@ -82,3 +94,7 @@ async def hold_slot(request: Request, principal: PrincipalDep) -> AsyncIterator[
     slots = cast(AccountSlots, request.app.state.slots)
     with slots.hold(principal.account_id):
         yield
+
+
+LIMITS = (Depends(count_request), Depends(hold_slot))
+"""What every route that makes pictures depends on, in the order of refusals."""

@@ -1,10 +1,12 @@
-"""Errors as answers: one JSON shape for every error on every route, and one status per family.
+"""Errors as answers: one JSON shape for every error, and one status per family.
 
 `core.errors` says what went wrong; here it gets its HTTP status and headers. The text of `error`
-is one string, because the SDKs of callers print that and nothing else.
+is one string, because the SDKs of callers print that and nothing else; only OpenAI's paths have
+OpenAI's shape.
 """
 
 import math
+import re
 from collections.abc import Mapping
 
 from starlette.exceptions import HTTPException
@@ -31,9 +33,17 @@ from photogram.core.errors import (
 )
 
 CLIENT_CLOSED = 499
-"""For the log only: the client left, so there is nobody to answer."""
+CLIENT_GONE = "client_gone"
+"""Status and code for the log only: the client left, so there is nobody to answer."""
 
 _DEFAULT_RETRY_AFTER_S = 1.0
+_OPENAI_PATH = re.compile(r"/v1/(images|models)(/.*)?")
+_OPENAI_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    406: "insufficient_quota",
+    429: "rate_limit_error",
+}
 
 
 class BodyTimeoutError(InvalidRequestError):
@@ -93,6 +103,20 @@ def error_body(error: PhotogramError, request_id: str) -> dict[str, object]:
     }
 
 
+def openai_error_body(error: PhotogramError) -> dict[str, object]:
+    """The shape of errors that OpenAI's clients read."""
+    status = status_of(error)
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    return {
+        "error": {
+            "message": error.message,
+            "type": _OPENAI_TYPES.get(status, kind),
+            "param": error.details[0].field if error.details else None,
+            "code": error.error_code,
+        }
+    }
+
+
 def error_response(request: Request, error: PhotogramError, **extra: object) -> JSONResponse:
     """An error as an answer, with the headers that its status calls for.
 
@@ -104,7 +128,9 @@ def error_response(request: Request, error: PhotogramError, **extra: object) -> 
     context = context_of(request.scope)
     context.error_code = error.error_code
     status = status_of(error)
-    response = JSONResponse(error_body(error, context.request_id) | extra, status)
+    is_openai = _OPENAI_PATH.fullmatch(request.scope["path"]) is not None
+    body = openai_error_body(error) if is_openai else error_body(error, context.request_id)
+    response = JSONResponse(body | extra, status)
     if status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="photogram"'
     if status in (429, 503):
@@ -145,6 +171,7 @@ def _method_not_allowed(request: Request, error: HTTPException) -> Response:
     return response
 
 
-async def answer_nobody(_request: Request, _error: ClientGoneError) -> Response:
+async def answer_nobody(request: Request, _error: ClientGoneError) -> Response:
     """Handler of a client that hung up; the answer goes nowhere, the status into the log."""
+    context_of(request.scope).error_code = CLIENT_GONE
     return Response(status_code=CLIENT_CLOSED)

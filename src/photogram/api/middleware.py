@@ -26,12 +26,14 @@ MAX_HEADERS = 100
 ALLOWED_HEADERS = (
     *("x-api-key", "content-type", "accept", "authorization", "idempotency-key"),
     *("access-control-allow-origin", "prefer", "x-request-id"),
+    # SDKs that run in browsers send headers of their own; only `authorization` has to be named.
+    "*",
 )
 EXPOSED_HEADERS = (
     *("x-request-id", "x-remaining-credits", "x-cost", "x-seed-value", "x-generation-time"),
     *("x-queue-time", "x-steps-executed", "x-output-metadata", "x-model", "x-prompt-tokens"),
     *("x-prompt-truncated", "x-ignored-parameters", "content-disposition", "retry-after"),
-    *("www-authenticate", "allow"),
+    *("www-authenticate", "allow", "ratelimit", "ratelimit-policy"),
 )
 _PREFLIGHT_MAX_AGE_S = 600
 
@@ -79,6 +81,8 @@ class Bookkeeper:
         headers.setdefault("cache-control", "no-store")
         if context.principal is None:
             return
+        if context.allowance is not None:
+            headers.update(context.allowance.headers)
         if context.remaining_micro is None:
             try:
                 account_id = context.principal.account_id

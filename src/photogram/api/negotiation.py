@@ -3,15 +3,31 @@
 ``Accept`` chooses the envelope of an answer only, never the pixel format, and never refuses.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from photogram.core.errors import ErrorDetail, InvalidRequestError
 
-Envelope = Literal["image", "json"]
+WholeEnvelope = Literal["image", "json", "multipart", "zip"]
+"""Forms that are sent once all is done; only ``image`` is for one picture alone."""
+
+Envelope = WholeEnvelope | Literal["events"]
+"""All forms; events are told as they happen."""
+
+_ENVELOPES: dict[str, Envelope] = {
+    "*/*": "image",
+    "application/json": "json",
+    "application/*": "json",
+    "multipart/mixed": "multipart",
+    "application/zip": "zip",
+    "text/event-stream": "events",
+}
 
 MAX_WAIT_S = 86_400
+
+_QUALITY = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,43 +44,61 @@ class Preferences:
 
 
 def choose_envelope(accept: Sequence[str], *, num_samples: int, wants_base64: bool) -> Envelope:
-    """Whether pictures go out as bytes or in JSON.
+    """The form in which pictures go out: the one that the client likes best and that holds them.
 
     Args:
         accept: The values of all ``Accept`` headers.
-        num_samples: Bytes can hold one picture only.
+        num_samples: The bytes of a picture can hold one only.
         wants_base64: JSON, whatever `accept` says.
 
     Raises:
         InvalidRequestError: Several pictures, for a client that takes nothing but one.
     """
-    types = list(_accepted_types(accept))
-    takes_image = any(name == "*/*" or name.startswith("image/") for name in types)
-    takes_json = any(name in ("application/json", "application/*") for name in types)
-    if wants_base64 or (takes_json and not takes_image):
+    if wants_base64:
         return "json"
+    types = _accepted_types(accept)
+    takes_image = any(_envelope_of(name) == "image" for name in types)
+    for name in types:
+        envelope = _envelope_of(name)
+        if num_samples > 1 and name == "*/*":
+            return "json"
+        if envelope is None or (num_samples > 1 and envelope == "image"):
+            continue
+        if envelope == "json" and num_samples == 1 and takes_image:
+            return "image"  # axios names JSON before `*/*`, and is used to a picture
+        return envelope
     if num_samples == 1:
         return "image"
     if types and all(name.startswith("image/") for name in types):
         raise InvalidRequestError(
             f"samples is {num_samples}, and one image cannot hold that many: accept "
-            "application/json, or ask for samples=1",
+            "application/json, multipart/mixed or application/zip, or ask for samples=1",
             code="multi_sample_needs_container",
-            details=[ErrorDetail("samples", "more than one needs a JSON answer")],
+            details=[ErrorDetail("samples", "more than one needs a container")],
         )
     return "json"
 
 
-def _accepted_types(accept: Sequence[str]) -> Iterator[str]:
+def _envelope_of(name: str) -> Envelope | None:
+    return "image" if name.startswith("image/") else _ENVELOPES.get(name)
+
+
+def _accepted_types(accept: Sequence[str]) -> list[str]:
+    """What is accepted at all, the best liked first; of equals, the first named."""
+    types = []
     for entry in ",".join(accept).split(","):
         name, *parameters = (part.strip().lower() for part in entry.split(";"))
-        if name and not any(_is_zero_quality(parameter) for parameter in parameters):
-            yield name
+        quality = min(map(_quality, parameters), default=1.0)
+        if name and quality > 0:
+            types.append((quality, name))
+    return [name for _, name in sorted(types, key=lambda each: -each[0])]
 
 
-def _is_zero_quality(parameter: str) -> bool:
+def _quality(parameter: str) -> float:
     key, _, value = parameter.partition("=")
-    return key.strip() == "q" and value.strip() in ("0", "0.", "0.0", "0.00", "0.000")
+    if key.strip() == "q" and _QUALITY.fullmatch(value.strip()):
+        return float(value)
+    return 1.0
 
 
 def read_preferences(prefer: Sequence[str]) -> Preferences:

@@ -4,14 +4,18 @@ The attributes become a JSON schema and a Markdown table, the error families bec
 each operation.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
+from pydantic import BaseModel
+
 from photogram.api.answers import ErrorAnswer
-from photogram.api.attributes import ATTRIBUTES, Value
+from photogram.api.attributes import ATTRIBUTES, Attribute, Value
 
 _MEANINGS = {
     400: "The request is wrong: malformed JSON, a missing prompt, a wrong type, out of range.",
     401: "No key, or one that is unknown or revoked.",
+    404: "There is no such model here.",
     406: "Not enough credits.",
     408: "The body did not arrive in time.",
     413: "The body is too large.",
@@ -24,15 +28,17 @@ _MEANINGS = {
 }
 
 
-def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Descriptions of error answers for an operation."""
-    return {status: {"model": ErrorAnswer, "description": _MEANINGS[status]} for status in statuses}
+def error_responses(
+    *statuses: int, model: type[BaseModel] = ErrorAnswer
+) -> dict[int | str, dict[str, Any]]:
+    """Descriptions of an operation's error answers, which have the shape of `model`."""
+    return {status: {"model": model, "description": _MEANINGS[status]} for status in statuses}
 
 
-def request_schema() -> dict[str, Any]:
-    """The JSON schema of a request, made from the table of attributes."""
+def request_schema(attributes: Sequence[Attribute] = ATTRIBUTES) -> dict[str, Any]:
+    """The JSON schema of a request, made from a table of attributes."""
     properties = {}
-    for attribute in ATTRIBUTES:
+    for attribute in attributes:
         schema: dict[str, Any] = {"description": attribute.note}
         match attribute.kind:
             case "text":
@@ -42,7 +48,9 @@ def request_schema() -> dict[str, Any]:
                     "maxLength": attribute.maximum,
                 }
             case "choice":
-                schema |= {"type": "string", "enum": [*attribute.choices, *attribute.synonyms]}
+                schema |= {"type": "string"}
+                if attribute.choices:
+                    schema |= {"enum": [*attribute.choices, *attribute.synonyms]}
             case "flag":
                 schema |= {"type": "boolean"}
             case "integer" | "number":
@@ -54,14 +62,14 @@ def request_schema() -> dict[str, Any]:
         if attribute.default is not None:
             schema["default"] = attribute.default
         properties[attribute.name] = schema
-    required = [attribute.name for attribute in ATTRIBUTES if attribute.default is None]
+    required = [attribute.name for attribute in attributes if attribute.default is None]
     return {"type": "object", "required": required, "properties": properties}
 
 
-def attribute_table() -> str:
-    """The table of attributes in Markdown, as ``docs/api.md`` shows it."""
+def attribute_table(attributes: Sequence[Attribute] = ATTRIBUTES) -> str:
+    """A table of attributes in Markdown, as ``docs/api.md`` shows it."""
     lines = ["| attribute | type | default | values | notes | price |", "|---|---|---|---|---|---|"]
-    for each in ATTRIBUTES:
+    for each in attributes:
         default = "required" if each.default is None else f"`{_json_word(each.default)}`"
         lines.append(
             f"| `{each.name}` | {each.kind} | {default} | {each.wanted} | {each.note} "

@@ -1,16 +1,21 @@
-"""How many requests of one account may be under way at once.
+"""How many requests an account may have under way at once, and how many a key may make in a minute.
 
-Counts in this process and forgets an account when its last request ends; what is counted is the
-routes' choice.
+Both count in this process. An account is forgotten when its last request ends; of a key one number
+is kept. What is counted is the routes' choice.
 """
 
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from math import ceil
 
 from photogram.core.errors import RateLimitedError
 
 _RETRY_AFTER_S = 2.0
+_WINDOW_S = 60
+_NS_PER_S = 1_000_000_000
 
 
 class AccountSlots:
@@ -39,3 +44,77 @@ class AccountSlots:
             self._num_held[account_id] -= 1
             if not self._num_held[account_id]:
                 del self._num_held[account_id]
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a key may still do, right after a request was counted or refused.
+
+    Attributes:
+        limit: Requests in a minute.
+        num_left: Requests that it may make at once now.
+        next_after_s: Whole seconds until it is one more, at least 1.
+        is_exceeded: The request was one too many, and does not count.
+    """
+
+    limit: int
+    num_left: int
+    next_after_s: int
+    is_exceeded: bool
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """As clients are told. Source: draft-ietf-httpapi-ratelimit-headers-10, sections 3 and 4."""
+        return {
+            "ratelimit-policy": f'"key";q={self.limit};w={_WINDOW_S}',
+            "ratelimit": f'"key";r={self.num_left};t={self.next_after_s}',
+        }
+
+    def check(self) -> None:
+        """Let a request pass that is not one too many.
+
+        Raises:
+            RateLimitedError: It is.
+        """
+        if self.is_exceeded:
+            raise RateLimitedError(
+                f"this key has used up its {self.limit} requests a minute; one more is allowed in "
+                f"{self.next_after_s} s",
+                retry_after_s=self.next_after_s,
+            )
+
+
+class KeyRates:
+    """A number of requests a minute for each key: all at once, or evenly spread.
+
+    Source: the generic cell rate algorithm (ITU-T I.371, annex A), with a burst of a whole minute.
+
+    Args:
+        limit: Requests in a minute, at least 1.
+        clock_ns: Nanoseconds that never go back.
+    """
+
+    def __init__(self, limit: int, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self._limit = limit
+        self._interval_ns = _WINDOW_S * _NS_PER_S // limit
+        self._clock_ns = clock_ns
+        self._free_at_ns: dict[str, int] = {}
+        """When all requests of a key are allowed again."""
+
+    def count(self, key_id: str) -> Allowance:
+        """Count a request of a key, unless it is one too many."""
+        now_ns = self._clock_ns()
+        window_ns = self._limit * self._interval_ns
+        used_ns = max(self._free_at_ns.get(key_id, 0) - now_ns, 0)
+        is_exceeded = used_ns + self._interval_ns > window_ns
+        if not is_exceeded:
+            used_ns += self._interval_ns
+            self._free_at_ns[key_id] = now_ns + used_ns
+        num_left = (window_ns - used_ns) // self._interval_ns
+        next_after_ns = used_ns - (window_ns - (num_left + 1) * self._interval_ns)
+        return Allowance(
+            limit=self._limit,
+            num_left=num_left,
+            next_after_s=max(1, ceil(next_after_ns / _NS_PER_S)),
+            is_exceeded=is_exceeded,
+        )

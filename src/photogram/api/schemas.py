@@ -1,4 +1,4 @@
-"""The words of the API turned into ours, and the shapes of its answers.
+"""The words of the API turned into ours.
 
 The fields of a body come in, a `GenerateRequest` goes out, or one error that names every field
 that is wrong. This is the only place where the outside words (`samples`, `steps`) meet the inside
@@ -6,13 +6,13 @@ ones (`num_images`, `num_steps`).
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from urllib.parse import quote
 
-from photogram.api.attributes import ATTRIBUTES, read
+from photogram.api.attributes import ATTRIBUTES, Attribute, Value, read
 from photogram.api.body import Fields
 from photogram.core.errors import ErrorDetail, InvalidRequestError
 from photogram.core.ids import random_seed
@@ -25,7 +25,6 @@ NOT_YET = ("image", "mask", "loras")
 PIXEL_FACTORS = {"1": Decimal(1), "0.25": Decimal("0.25")}
 """`megapixels` -> its share of the price of a native picture."""
 
-_NAMES = frozenset(attribute.name for attribute in ATTRIBUTES)
 _RANDOM_SEED = -1
 _MAX_IGNORED_CHARACTERS = 1000
 
@@ -83,10 +82,39 @@ def read_request(fields: Fields, model: ModelInfo, *, is_strict: bool) -> Genera
     Raises:
         InvalidRequestError: With one detail for each field that is wrong.
     """
-    given = {name: value for name, value in fields.items() if value is not None}
-    values: dict[str, Any] = {}
+    given = given_fields(fields)
+    useless = () if model.has_guidance else ("guidance",)
+    values, ignored = read_values(ATTRIBUTES, given, useless, is_strict=is_strict)
+    if values["seed"] == _RANDOM_SEED:
+        values["seed"] = random_seed()
+    return GenerateRequest(**cast(Any, values), ignored=ignored)
+
+
+def given_fields(fields: Fields) -> Fields:
+    """The fields of a body without those that are null, which is the same as leaving them out."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def read_values(
+    attributes: Sequence[Attribute], given: Fields, useless: Iterable[str], *, is_strict: bool
+) -> tuple[dict[str, Value], tuple[str, ...]]:
+    """Read every attribute, given or default.
+
+    Args:
+        attributes: What may be given.
+        given: The fields of a body.
+        useless: Names of attributes that have no effect on this model.
+        is_strict: A field without effect is an error.
+
+    Returns:
+        The values by name, and the names of what was given and has no effect (percent-encoded).
+
+    Raises:
+        InvalidRequestError: With one detail for each field that is wrong.
+    """
+    values: dict[str, Value] = {}
     problems: list[ErrorDetail] = []
-    for attribute in ATTRIBUTES:
+    for attribute in attributes:
         value = given.get(attribute.name, attribute.default)
         try:
             if value is None:
@@ -94,15 +122,13 @@ def read_request(fields: Fields, model: ModelInfo, *, is_strict: bool) -> Genera
             values[attribute.name] = read(attribute, value)
         except ValueError as error:
             problems.append(attribute.problem(str(error)))
-    ignored = tuple(name for name in given if name not in _NAMES)
-    if "guidance" in given and not model.has_guidance:
-        ignored += ("guidance",)
+    known = {attribute.name for attribute in attributes}
+    ignored = [name for name in given if name not in known]
+    ignored += [name for name in useless if name in given]
     problems += _problems_of_others(given, ignored, is_strict=is_strict)
     if problems:
         raise InvalidRequestError("; ".join(each.message for each in problems), details=problems)
-    if values["seed"] == _RANDOM_SEED:
-        values["seed"] = random_seed()
-    return GenerateRequest(**values, ignored=tuple(map(_printable, ignored)))
+    return values, tuple(map(_printable, ignored))
 
 
 def _problems_of_others(

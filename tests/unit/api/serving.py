@@ -28,6 +28,7 @@ from photogram.storage.folder import DataFolder
 
 FIRST_CREDITS = "10"
 PROMPT = {"prompt": "a red fox"}
+OPENAI_PATHS = ("/v1/images/", "/v1/models")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def open_site(
     engine = engine or FakeEngine()
     chosen = Settings(data=data, disk_floor_mib=0).model_copy(update=settings)
     folder = DataFolder.open(data)
-    database = Database.open(folder.database_path)
+    database = Database.open(folder.database_url)
     try:
         accounts = AccountService(database, folder.pepper())
         ledger = LedgerService(database)
@@ -127,7 +128,10 @@ def serve(
 
 
 def assert_error(answer: httpx.Response, status: int, code: str) -> None:
-    """The one shape of every error."""
+    """The one shape of every error, or OpenAI's on its own paths."""
+    if answer.request.url.path.startswith(OPENAI_PATHS):
+        assert_openai_error(answer, status, code)
+        return
     assert (answer.status_code, answer.json().get("code")) == (status, code)
     assert answer.headers["content-type"] == "application/json"
     body = answer.json()
@@ -137,3 +141,14 @@ def assert_error(answer: httpx.Response, status: int, code: str) -> None:
     assert body["request_id"] == answer.headers["x-request-id"]
     for detail in body["details"]:
         assert {"field", "message"} <= set(detail) <= {"field", "message", "min", "max", "allowed"}
+
+
+def assert_openai_error(answer: httpx.Response, status: int, code: str) -> None:
+    """The shape of errors that OpenAI's clients read."""
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (status, code)
+    assert answer.headers["content-type"] == "application/json"
+    assert set(answer.json()) == {"error"}
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["message"]
+    assert error["type"].endswith(("_error", "_quota"))

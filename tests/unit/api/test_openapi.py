@@ -10,6 +10,7 @@ from photogram.api.app import PUBLIC_PATHS, create_app
 from photogram.api.attributes import ATTRIBUTES
 from photogram.api.errors import STATUSES
 from photogram.api.middleware import EXPOSED_HEADERS
+from photogram.api.openai_request import OPENAI_ATTRIBUTES
 from photogram.api.openapi import attribute_table
 from photogram.core.errors import CheckpointError, ConfigurationError, PhotogramError
 from tests.unit.api.serving import open_site
@@ -27,8 +28,9 @@ def _codes() -> set[str]:
     return {family.code for family in STATUSES} - {CheckpointError.code, ConfigurationError.code}
 
 
-def test_the_page_holds_the_table_of_attributes() -> None:
+def test_the_page_holds_the_tables_of_attributes() -> None:
     assert attribute_table() in DOCS.read_text()
+    assert attribute_table(OPENAI_ATTRIBUTES) in DOCS.read_text()
 
 
 @pytest.mark.parametrize("code", sorted(_codes()))
@@ -87,12 +89,30 @@ def test_the_answers_are_all_described(document: Any) -> None:
         *("200", "400", "401", "406", "408", "413", "415", "429", "431", "500", "503", "504")
     }
     assert set(responses["200"]["content"]) == {
-        *("image/webp", "image/jpeg", "image/png", "application/json")
+        *("image/webp", "image/jpeg", "image/png", "application/json"),
+        *("multipart/mixed", "application/zip", "text/event-stream"),
     }
     for status, response in responses.items():
         if status != "200":
             schema = response["content"]["application/json"]["schema"]
             assert schema == {"$ref": "#/components/schemas/ErrorAnswer"}
+
+
+def test_the_routes_of_openai_have_its_shape(document: Any) -> None:
+    operation = document["paths"]["/v1/images/generations"]["post"]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert list(schema["properties"]) == [attribute.name for attribute in OPENAI_ATTRIBUTES]
+    assert set(operation["responses"]["200"]["content"]) == {
+        *("application/json", "text/event-stream")
+    }
+    for path, operations in document["paths"].items():
+        if not path.startswith(("/v1/images/", "/v1/models")):
+            continue
+        for method in operations.values():
+            for status, response in method["responses"].items():
+                if status != "200":
+                    schema = response["content"]["application/json"]["schema"]
+                    assert schema == {"$ref": "#/components/schemas/OpenaiErrorAnswer"}
 
 
 def test_there_is_no_answer_that_is_never_sent(document: Any) -> None:

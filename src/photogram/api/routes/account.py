@@ -22,9 +22,13 @@ _FORMULA = (
 async def get_user_credits(
     services: ServicesDep, context: ContextDep, principal: PrincipalDep
 ) -> CreditsAnswer:
-    """Credits that are not held by a request under way."""
-    context.remaining_micro = await services.ledger.remaining(principal.account_id)
-    return CreditsAnswer(credits=as_credits(context.remaining_micro), free_credits=0.0)
+    """Credits that are not held by a request under way; free ones are spent first."""
+    balance = await services.ledger.spendable(principal.account_id)
+    context.remaining_micro = balance.total_micro
+    return CreditsAnswer(
+        credits=as_credits(balance.total_micro - balance.free_micro),
+        free_credits=as_credits(balance.free_micro),
+    )
 
 
 @router.get("/v1/pricing", summary="What a picture costs", responses=error_responses(401, 503))

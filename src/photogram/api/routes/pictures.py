@@ -4,26 +4,23 @@ The order of refusals is part of the contract: key, rate, size and type, validat
 credits. Whatever ends a request early leaves nothing billed.
 """
 
-import asyncio
-import contextlib
 from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive
 
 from photogram.api.answers import EstimateAnswer, ImagesAnswer, as_credits
 from photogram.api.body import read_fields
-from photogram.api.delivery import answer_pictures
-from photogram.api.deps import ContextDep, PrincipalDep, Services, ServicesDep, hold_slot
-from photogram.api.errors import ClientGoneError
+from photogram.api.delivery import answer_pictures, early_headers
+from photogram.api.deps import LIMITS, ContextDep, PrincipalDep, Services, ServicesDep
 from photogram.api.negotiation import choose_envelope, read_preferences
 from photogram.api.openapi import error_responses, request_schema
+from photogram.api.picture_events import PictureEvents
+from photogram.api.runs import result_unless_left
 from photogram.api.schemas import GenerateRequest, read_request
-from photogram.core.errors import PhotogramError
-from photogram.generation.dispatcher import Outcome
-from photogram.generation.service import GenerationService, Order, Run
+from photogram.api.streaming import EventStream
+from photogram.generation.service import Order
 
 router = APIRouter()
 
@@ -36,12 +33,32 @@ _INPUT = {
         },
     }
 }
-_BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+_FILE_TYPES = ("image/webp", "image/jpeg", "image/png", "multipart/mixed", "application/zip")
+_EVENTS = """\
+event: queued
+data: {"request_id": "…", "status": "QUEUED", "seed": 46588, "cost": 0.019737}
+
+event: progress
+data: {"step": 1, "steps": 25}
+
+event: image
+data: {"index": 0, "seed": 46588, "content_type": "image/webp", "width": 1024, "height": 1024, "image": "<base64>"}
+
+event: completed
+data: {"request_id": "…", "status": "COMPLETED", "seed": 46588, "prompt_tokens": 7, "prompt_truncated": false, "steps_executed": 25, "metrics": {}}
+"""
 _OUTPUT: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The picture; JSON for several, for `base64`, and where `Accept` asks so.",
+        "description": (
+            "The picture, or what `Accept` asks for: JSON, `multipart/mixed` or a zip with all "
+            "pictures, or events while they are made. JSON for several, and for `base64`. A "
+            "stream that fails ends with `event: error`, whose data is an ErrorAnswer."
+        ),
         "model": ImagesAnswer,
-        "content": {"image/webp": _BINARY, "image/jpeg": _BINARY, "image/png": _BINARY},
+        "content": {
+            **{name: {"schema": {"type": "string", "format": "binary"}} for name in _FILE_TYPES},
+            "text/event-stream": {"schema": {"type": "string"}, "example": _EVENTS},
+        },
     }
 }
 
@@ -49,7 +66,7 @@ _OUTPUT: dict[int | str, dict[str, Any]] = {
 @router.post(
     "/v1/flux-dev",
     summary="Paint pictures of a prompt",
-    dependencies=[Depends(hold_slot)],
+    dependencies=LIMITS,
     response_class=Response,
     responses=_OUTPUT | error_responses(400, 401, 406, 408, 413, 415, 429, 431, 500, 503, 504),
     openapi_extra=_INPUT,
@@ -64,8 +81,12 @@ async def generate(
         num_samples=wanted.samples,
         wants_base64=wanted.base64,
     )
+    if envelope == "events":
+        words = PictureEvents(context.request_id, wanted.seed, services.engine)
+        headers = early_headers(wanted, services.engine.model)
+        return await EventStream.open(services.generation, principal, order, words, headers)
     run = await services.generation.create(principal, order)
-    outcome = await _result_unless_left(services.generation, run, request.receive)
+    outcome = await result_unless_left(services.generation, run, request.receive)
     context.remaining_micro = outcome.remaining_micro
     return answer_pictures(
         outcome,
@@ -105,30 +126,3 @@ async def _read_order(request: Request, services: Services) -> tuple[GenerateReq
     model = services.engine.model
     wanted = read_request(fields, model, is_strict=preferences.is_strict)
     return wanted, wanted.order(model, preferences.wait_s)
-
-
-async def _result_unless_left(generation: GenerationService, run: Run, receive: Receive) -> Outcome:
-    """Wait for the pictures, but no longer than the client does.
-
-    Raises:
-        ClientGoneError: It hung up; the run is cancelled and its credits are whole again.
-    """
-    result = asyncio.create_task(generation.result(run))
-    left = asyncio.create_task(_hang_up(receive))
-    try:
-        await asyncio.wait({result, left}, return_when=asyncio.FIRST_COMPLETED)
-        if not result.done():
-            raise ClientGoneError
-        return await result
-    finally:
-        left.cancel()
-        if not result.done():
-            generation.cancel(run)
-            with contextlib.suppress(PhotogramError):
-                await result
-
-
-async def _hang_up(receive: Receive) -> None:
-    """Return when the client hangs up; its body has been read, so nothing else can come."""
-    while (await receive())["type"] != "http.disconnect":
-        pass

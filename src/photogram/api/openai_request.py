@@ -1,0 +1,185 @@
+"""OpenAI's words of a request for pictures, turned into the words of our own.
+
+The fields of a body come in, an `OpenaiRequest` goes out. `OPENAI_ATTRIBUTES` is the table that
+validation and the documentation are made from. What a picture looks like is decided by the same
+`GenerateRequest` as on every other route.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Literal, cast
+
+from photogram.api.attributes import ATTRIBUTES, Attribute
+from photogram.api.body import Fields
+from photogram.api.schemas import (
+    PIXEL_FACTORS,
+    GenerateRequest,
+    given_fields,
+    read_request,
+    read_values,
+)
+from photogram.core.errors import NotFoundError
+from photogram.core.messages import ModelInfo
+
+DEFAULT_MODEL = "flux-dev"
+"""A name that means the server's model, whichever it is."""
+
+QUALITY_STEPS = {"low": 10, "medium": 25, "high": 50}
+"""`quality` -> the denoising steps that it stands for."""
+
+_BY_NAME = {attribute.name: attribute for attribute in ATTRIBUTES}
+
+OPENAI_ATTRIBUTES: tuple[Attribute, ...] = (
+    _BY_NAME["prompt"],
+    Attribute(
+        "model",
+        "choice",
+        DEFAULT_MODEL,
+        f"An `id` of `GET /v1/models`; `{DEFAULT_MODEL}` is the server's own. Any other is a 404.",
+    ),
+    replace(_BY_NAME["samples"], name="n", note="Pictures; picture *i* has the seed `seed + i`."),
+    Attribute(
+        "size",
+        "choice",
+        "auto",
+        "One of the `sizes` of `GET /v1/models`; `auto` is the model's square.",
+        price="a quarter at quarter sizes",
+    ),
+    Attribute(
+        "quality",
+        "choice",
+        "medium",
+        "Denoising steps: "
+        + ", ".join(f"`{name}` is {steps}" for name, steps in QUALITY_STEPS.items())
+        + ". `auto` and `standard` are `medium`, `hd` is `high`.",
+        choices=tuple(QUALITY_STEPS),
+        synonyms=MappingProxyType({"auto": "medium", "standard": "medium", "hd": "high"}),
+        price="by its steps",
+    ),
+    Attribute(
+        "output_format",
+        "choice",
+        "png",
+        "File format.",
+        choices=("png", "jpeg", "webp"),
+        synonyms=MappingProxyType({"jpg": "jpeg"}),
+    ),
+    Attribute(
+        "output_compression",
+        "integer",
+        100,
+        "Quality of jpeg and webp; png is lossless and ignores it.",
+        minimum=0,
+        maximum=100,
+    ),
+    Attribute(
+        "response_format",
+        "choice",
+        "b64_json",
+        "Pictures are in the answer itself.",
+        choices=("b64_json",),
+    ),
+    Attribute(
+        "background",
+        "choice",
+        "opaque",
+        "Pictures have no transparency; `auto` is `opaque`.",
+        choices=("opaque",),
+        synonyms=MappingProxyType({"auto": "opaque"}),
+    ),
+    Attribute("stream", "flag", False, "Answer with events."),
+    replace(
+        _BY_NAME["seed"],
+        default=-1,
+        note="Not OpenAI's: same seed, same picture. -1 draws one; `x-seed-value` says which.",
+    ),
+    replace(
+        _BY_NAME["steps"], note="Not OpenAI's: denoising steps, whatever `quality` stands for."
+    ),
+    replace(_BY_NAME["guidance"], note="Not OpenAI's: how closely to follow the prompt."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenaiRequest:
+    """A valid request in both vocabularies.
+
+    Attributes:
+        wanted: The request in our words.
+        size: ``WIDTHxHEIGHT``.
+    """
+
+    wanted: GenerateRequest
+    size: str
+    quality: Literal["low", "medium", "high"]
+    output_format: Literal["png", "jpeg", "webp"]
+    is_streamed: bool
+
+
+def sizes_of(model: ModelInfo) -> Mapping[str, tuple[str, str]]:
+    """Every size of a model as ``WIDTHxHEIGHT`` -> (aspect ratio, megapixels), native ones first."""
+    sizes: dict[str, tuple[str, str]] = {}
+    for megapixels in PIXEL_FACTORS:
+        for ratio in model.aspect_ratios:
+            width, height = model.size(ratio, megapixels)
+            sizes.setdefault(f"{width}x{height}", (ratio, megapixels))
+    return sizes
+
+
+def check_model(name: object, model: ModelInfo) -> None:
+    """Let a name of the model pass.
+
+    Raises:
+        NotFoundError: It is another's; with code ``model_not_found``.
+    """
+    if name not in (model.slug, DEFAULT_MODEL):
+        raise NotFoundError(
+            f"there is no such model here; this server has {model.slug}", code="model_not_found"
+        )
+
+
+def read_openai_request(fields: Fields, model: ModelInfo, *, is_strict: bool) -> OpenaiRequest:
+    """Check every field of a body and turn it into a request.
+
+    Args:
+        fields: The body; null is the same as an omitted field.
+        model: What it is for.
+        is_strict: A field without effect is an error.
+
+    Raises:
+        InvalidRequestError: With one detail for each field that is wrong, in OpenAI's words.
+        NotFoundError: It is for another model.
+    """
+    given = given_fields(fields)
+    check_model(given.get("model", DEFAULT_MODEL), model)
+    sizes = sizes_of(model)
+    choices = {"model": (model.slug, DEFAULT_MODEL), "size": ("auto", *sizes)}
+    attributes = [
+        replace(attribute, choices=choices.get(attribute.name, attribute.choices))
+        for attribute in OPENAI_ATTRIBUTES
+    ]
+    useless = () if model.has_guidance else ("guidance",)
+    values, ignored = read_values(attributes, given, useless, is_strict=is_strict)
+    ratio, megapixels = sizes.get(str(values["size"]), ("1:1", "1"))
+    quality = cast(Literal["low", "medium", "high"], values["quality"])
+    ours: Fields = {
+        "prompt": values["prompt"],
+        "samples": values["n"],
+        "steps": values["steps"] if "steps" in given else QUALITY_STEPS[quality],
+        "guidance": values["guidance"],
+        "seed": values["seed"],
+        "aspect_ratio": ratio,
+        "megapixels": megapixels,
+        "output_format": values["output_format"],
+        "output_quality": values["output_compression"],
+    }
+    wanted = read_request(ours, model, is_strict=False)
+    width, height = model.size(ratio, megapixels)
+    return OpenaiRequest(
+        wanted=replace(wanted, ignored=ignored),
+        size=f"{width}x{height}",
+        quality=quality,
+        output_format=cast(Literal["png", "jpeg", "webp"], values["output_format"]),
+        is_streamed=bool(values["stream"]),
+    )
