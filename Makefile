@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev serve test check format bench clean
+.PHONY: help install install-dev serve test test-long check format bench clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## +/\t/' | expand -t 14
@@ -33,6 +33,9 @@ serve: install  ## start the server on PORT (8000) with the embedded model and D
 test: install-dev  ## run all tests
 	$(BIN)/python -m pytest
 
+test-long: install-dev  ## run the tests that take minutes: pictures bit by bit in 200 mixes
+	$(BIN)/python -m pytest -m long
+
 check: install-dev  ## style, types, import layers and sizes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -44,8 +47,12 @@ format: install-dev  ## let ruff format and fix the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: install-dev  ## time the engine beside diffusers on the same weights
-	$(BIN)/python -m benchmarks.single_request
+bench: $(VENV)/.installed-bench  ## measure beside peers, 20 minutes; BENCH="--quick" or BENCH="closed open"
+	$(BIN)/python -m benchmarks $(BENCH)
+
+$(VENV)/.installed-bench: $(VENV)/.installed-dev benchmarks/requirements.lock
+	$(PIP) install -r benchmarks/requirements.lock
+	@touch $@
 
 clean:  ## remove the virtual environment and the caches, but no data
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
