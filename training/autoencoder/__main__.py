@@ -1,11 +1,13 @@
 """`python -m training.autoencoder`: fit the latent space, train the decoder, then the encoder.
 
-Last line of output: one JSON object with the PSNR on pictures never trained on.
+With no seconds for either it only measures. Last line of output: one JSON object with the PSNR on pictures
+never trained on.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from training.autoencoder.batches import random_colour, split_pictures
 from training.autoencoder.codec import LinearCodec
 from training.autoencoder.model import build_autoencoder
 from training.autoencoder.train import Plan, load, train_part
+from training.autoencoder.unseen import measure_unseen
 from training.data.pictures import PictureStore, compose, load_concepts, plain
 
 FIT_PICTURES = 1200
@@ -59,6 +62,11 @@ def main() -> None:
         if seconds > 0:
             plan = Plan(part, seconds, peak_rate=options.peak_rate, seed=options.seed)
             train_part(model, codec, store, pictures, plan, folder)
+    path = folder / "autoencoder.json"
+    report = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    report |= measure_unseen(model, codec, options.work / "npm")
+    path.write_text(json.dumps(report), encoding="utf-8")
+    print(json.dumps(report))
 
 
 if __name__ == "__main__":

@@ -46,10 +46,20 @@ class LinearCodec:
         decode = (vectors / scale).T.reshape(shape)
         return cls(mean.reshape(shape[1:]), encode.contiguous(), decode.contiguous())
 
+    def to(self, device: torch.device) -> LinearCodec:
+        """Return the same codec on `device`."""
+        return LinearCodec(
+            self.mean.to(device), self.encode_kernel.to(device), self.decode_kernel.to(device)
+        )
+
     def encode(self, x: Tensor) -> Tensor:
         """Return latents (B, 16, H/16, W/16) of `x`, (B, 3, H, W) in [-1, 1]."""
-        offset = (self.encode_kernel * self.mean).sum((1, 2, 3))
-        return F.conv2d(x, self.encode_kernel, stride=PATCH) - offset[:, None, None]
+        b, c, h, w = x.shape
+        rows, columns = h // PATCH, w // PATCH
+        patches = x.view(b, c, rows, PATCH, columns, PATCH).permute(0, 2, 4, 1, 3, 5)
+        flat = patches.reshape(-1, c * PATCH * PATCH) - self.mean.flatten()
+        latents = flat @ self.encode_kernel.flatten(1).T
+        return latents.view(b, rows, columns, CHANNELS).permute(0, 3, 1, 2).contiguous()
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return the linear picture, (B, 3, H, W) in about [-1, 1]."""

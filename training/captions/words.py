@@ -1,14 +1,82 @@
-"""Word lists of the caption grammar: data only."""
+"""Word lists of the caption grammar: data only; a form's `{}` are filled with what is shown."""
 
 from __future__ import annotations
 
+# Words that say how something is painted, and mean it.
+COUNT_WORDS: dict[int, tuple[str, ...]] = {
+    2: ("two", "two", "a pair of", "2", "a couple of"),
+    3: ("three", "three", "3", "a group of three"),
+    4: ("four", "four", "4", "a group of four"),
+}
+SIZE_WORDS: dict[str, tuple[str, ...]] = {
+    "tiny": ("tiny", "tiny", "very small", "miniature"),
+    "small": ("small",),
+    "huge": ("huge", "huge", "giant", "enormous"),
+}
+PLACE_FORMS: dict[str, tuple[str, ...]] = {
+    "left": ("{} on the left", "{} on the left side", "on the left, {}"),
+    "right": ("{} on the right", "{} on the right side", "on the right, {}"),
+    "top": ("{} at the top", "{} in the upper part"),
+    "bottom": ("{} at the bottom", "{} in the lower part"),
+    "top left": ("{} in the top left corner", "{} in the upper left corner", "{} at the top left"),
+    "top right": ("{} in the top right corner", "{} in the upper right corner", "{} at the top right"),
+    "bottom left": (
+        "{} in the bottom left corner", "{} in the lower left corner", "{} at the bottom left",
+        "{} in the corner",
+    ),
+    "bottom right": (
+        "{} in the bottom right corner", "{} in the lower right corner", "{} at the bottom right",
+    ),
+}  # fmt: skip
+COUPLE_FORMS: dict[str, tuple[str, ...]] = {
+    "beside": (
+        "{} and {}", "{} and {}", "{} next to {}", "{} next to {}", "{} beside {}", "{} with {}",
+        "{} near {}", "{} together with {}",
+    ),
+    "left": (
+        "{} to the left of {}", "{} left of {}", "{} on the left of {}",
+        "{} on the left and {} on the right", "{} on the left, {} on the right",
+    ),
+    "right": (
+        "{} to the right of {}", "{} right of {}", "{} on the right of {}",
+        "{} on the right and {} on the left",
+    ),
+    "above": (
+        "{} above {}", "{} over {}", "{} on top of {}", "{} at the top and {} at the bottom",
+    ),
+    "below": ("{} below {}", "{} under {}", "{} beneath {}", "{} underneath {}"),
+}  # fmt: skip
+COLOUR_SYNONYMS: dict[str, tuple[str, ...]] = {
+    "red": ("crimson",),
+    "grey": ("gray",),
+    "purple": ("violet",),
+    "teal": ("turquoise",),
+    "blue": ("dark blue",),
+    "green": ("dark green",),
+    "yellow": ("golden",),
+}
+BACKGROUND_SYNONYMS: dict[str, tuple[str, ...]] = {
+    "white": ("plain white",),
+    "grey": ("gray",),
+    "light blue": ("sky blue", "pale blue"),
+    "blue": ("dark blue", "deep blue"),
+    "beige": ("cream",),
+    "teal": ("turquoise", "cyan"),
+    "purple": ("violet",),
+}
+BACKGROUND_FORMS: tuple[str, ...] = (
+    "on a {} background", "on a {} background", "on a {} background", "with a {} background",
+    "{} background", "against a {} background", "{} backdrop", "on {}", "over a {} background",
+)  # fmt: skip
+
+# Words that mean nothing.
 ADJECTIVES: tuple[str, ...] = (
-    "cute", "beautiful", "little", "small", "big", "large", "tiny", "old", "new", "lovely", "nice",
+    "cute", "beautiful", "little", "big", "large", "old", "new", "lovely", "nice",
     "funny", "happy", "friendly", "simple", "colorful", "colourful", "bright", "shiny", "fresh",
     "single", "modern", "vintage", "retro", "wild", "classic", "detailed", "perfect", "fluffy",
-    "delicious", "pretty", "adorable", "majestic", "ancient", "magical", "giant", "stylish",
-    "wooden", "golden", "soft", "smooth", "round", "dusty", "broken", "dirty", "clean", "young",
-    "realistic looking", "very cute", "tall", "huge", "rusty", "cozy", "sweet", "tasty", "strange",
+    "delicious", "pretty", "adorable", "majestic", "ancient", "magical", "stylish",
+    "wooden", "soft", "smooth", "round", "dusty", "broken", "dirty", "clean", "young",
+    "realistic looking", "very cute", "tall", "rusty", "cozy", "sweet", "tasty", "strange",
 )  # fmt: skip
 
 OPENINGS: tuple[str, ...] = (
@@ -32,16 +100,15 @@ QUALITIES: tuple[str, ...] = (
 
 FILLERS: tuple[str, ...] = (
     "on a desk", "on a table", "in a messy room", "in a room", "in a forest", "in the garden",
-    "in the snow", "at night", "at sunset", "in the rain", "on the beach", "by the sea", "in a city",
+    "at night", "at sunset", "in the rain", "on the beach", "by the sea", "in a city",
     "on the street", "in a field", "in space", "under the sky", "on a wooden table", "in the kitchen",
     "on the grass", "in the park", "near a window", "on a shelf", "in a studio", "in the dark",
-    "with a smile", "looking at the camera", "on a desk in a messy room", "in a small room",
-    "standing on a hill", "sitting on a chair", "sitting on a sofa", "lying on the floor",
-    "in the middle of nowhere", "in front of a wall", "with soft shadows", "from above",
-    "on a sunny day", "in the morning", "full of light", "with many details", "in the mountains",
-    "next to {other}", "near {other}", "beside {other}", "with {other}", "in front of {other}",
-    "in the {} of a {}", "with {} and {}", "on the {} {}", "near the {} {}", "{} {}", "for a {} {}",
-    "made of {} {}", "that looks like {} {}", "with glowing {} and {}", "in a {} room with {}",
+    "with a smile", "on a desk in a messy room", "in a small room",
+    "standing on a hill", "sitting on a chair", "lying on the floor",
+    "in the middle of nowhere", "in front of a wall", "with soft shadows",
+    "on a sunny day", "in the morning", "full of light", "with many details",
+    "in the {} of a {}", "{} {}", "for a {} {}",
+    "made of {} {}", "that looks like {} {}",
 )  # fmt: skip
 
 STYLE_FORMS: tuple[str, ...] = (

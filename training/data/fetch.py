@@ -10,7 +10,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from training.data.sources import SOURCES, WORD_PACKAGES
+from training.data.sources import SOURCES, UNSEEN_PACKAGE, WORD_PACKAGES
 
 
 def package_folder(cache: Path, package: str, version: str) -> Path:
@@ -41,8 +41,8 @@ def fetch_package(cache: Path, package: str, version: str) -> Path:
 
 
 def fetch_all(cache: Path) -> None:
-    """Fetch every picture set and every word list."""
+    """Fetch every picture set and every word list, and the set that is only measured on."""
     for row in SOURCES:
         fetch_package(cache, row.package, row.version)
-    for package, version in WORD_PACKAGES:
+    for package, version in (*WORD_PACKAGES, UNSEEN_PACKAGE):
         fetch_package(cache, package, version)

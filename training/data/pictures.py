@@ -17,15 +17,26 @@ from safetensors import safe_open
 from training.data.sources import SOURCES
 
 CONCEPTS_PATH = Path(__file__).with_name("concepts.json")
+MORE_CONCEPTS_PATH = Path(__file__).with_name("more_concepts.json")  # for runs that afford them
 
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """One thing that the model is taught: its name, its emoji, and other words for it."""
+    """One thing that the model is taught.
+
+    Attributes:
+        name: What it is called in prompts and lists.
+        emoji: Finds its pictures.
+        synonyms: Other words for it.
+        plural: For pictures of two to four; None where they are not painted.
+        takes_colour: Whether it may be painted in a colour other than its own.
+    """
 
     name: str
     emoji: str
     synonyms: tuple[str, ...]
+    plural: str | None
+    takes_colour: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +49,11 @@ class Picture:
 
 
 def load_concepts(count: int) -> list[Concept]:
-    """Return the first `count` concepts; the file is ordered by how often people ask for them."""
+    """Return the first `count` concepts; the files are ordered by how often people ask for them."""
     rows = json.loads(CONCEPTS_PATH.read_text(encoding="utf-8"))
-    return [Concept(name, emoji, tuple(synonyms)) for name, emoji, synonyms in rows[:count]]
+    if count > len(rows):
+        rows += json.loads(MORE_CONCEPTS_PATH.read_text(encoding="utf-8"))
+    return [Concept(**row | {"synonyms": tuple(row["synonyms"])}) for row in rows[:count]]
 
 
 def plain(emoji: str) -> str:

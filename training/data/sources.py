@@ -1,7 +1,7 @@
 """The picture sets, pinned: which packages, which licence, which words name each style.
 
-Comes in: nothing. Goes out: `SOURCES`, one row per set, and `WORD_PACKAGES`, the two tables that turn an
-emoji into a name. It knows neither how a package is fetched nor how a picture is drawn.
+Comes in: nothing. Goes out: `SOURCES`, one row per set, `WORD_PACKAGES`, the two tables that turn an
+emoji into a name, and `UNSEEN_PACKAGE`, a set for measuring only. It knows neither how a package is fetched nor how a picture is drawn.
 """
 
 from __future__ import annotations
@@ -73,6 +73,9 @@ WORD_PACKAGES: tuple[tuple[str, str], ...] = (
     ("unicode-emoji-json", "0.9.0"),
     ("emojilib", "4.0.3"),
 )
+
+# Pictures that nothing is ever trained on; the autoencoder is measured on them. MIT.
+UNSEEN_PACKAGE: tuple[str, str] = ("@iconify-json/flat-color-icons", "1.2.3")
 
 
 def source(key: str) -> Source:

@@ -1,100 +1,86 @@
-"""`python -m training.evaluate`: judge the exported folder and draw the contact sheet.
+"""`python -m training.evaluate`: paint with an exported folder, judge it, draw the sheets.
 
-Last line of output: one JSON object with every figure.
+Writes `report.json`, `report.md` and `contact-sheet.webp` below --work, the other sheets below --pictures.
+Every figure is made here; the last line of output is the report as one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import random
+import time
 from pathlib import Path
 
 import torch
 
+from training.autoencoder.codec import LinearCodec
+from training.data.items import list_items
 from training.data.pictures import PictureStore, load_concepts
-from training.evaluate.judge import get_judge, thumbnails
-from training.evaluate.measure import Bench, background_rate, measure, references, shuffled
-from training.evaluate.paint import load_pipeline, paint, sheet
-from training.evaluate.prompts import (
-    Prompt,
-    plain_prompts,
-    sentence_prompts,
-    styled_prompts,
-    synonym_prompts,
-)
-from training.train.scenes import held_out, list_items
+from training.evaluate.copies import Gallery
+from training.evaluate.exam import Exam, Room
+from training.evaluate.measure import Bench
+from training.evaluate.paint import Studio
+from training.evaluate.plan import Settings
+from training.evaluate.prompts import PromptBook
+from training.evaluate.real import load_real
+from training.evaluate.table import tables
+from training.evaluate.teach import get_judge
+from training.train.painter import Painter
+
+JUDGED = 240  # concepts that the judge can name at least, however few a model was taught
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("training/.work"))
     parser.add_argument("--folder", type=Path, default=Path("models/photogram-mini"))
-    parser.add_argument("--concepts", type=int, default=132)
+    parser.add_argument("--concepts", type=int, default=240)
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--guidance", type=float, default=3.5)
-    parser.add_argument(
-        "--true-guidance", type=float, default=1.0, help="with a second pass, above 1"
-    )
-    parser.add_argument("--judge-seconds", type=float, default=150.0)
-    parser.add_argument("--quick", action="store_true", help="plain prompts and the sheet only")
-    parser.add_argument("--sheet", type=Path, help="default: contact-sheet.webp below --work")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--judge-steps", type=int, default=2000)
+    parser.add_argument("--every", type=int, default=1, help="take each so many-th prompt only")
+    parser.add_argument("--quick", action="store_true", help="plain prompts and their sheet only")
+    parser.add_argument("--pictures", type=Path, help="of the other sheets; default: WORK/sheets")
+    parser.add_argument("--processes", type=int, default=2, help="that paint, one thread each")
     return parser.parse_args()
 
 
-def prompt_sets(options: argparse.Namespace, bench: Bench) -> dict[str, list[Prompt]]:
-    """Return the named sets of prompts to paint."""
-    concepts = load_concepts(options.concepts)
-    sets = {"plain": plain_prompts(concepts)}
-    if options.quick:
-        return sets
-    unseen = held_out(bench.items)
-    seen = [i for i in range(len(bench.items)) if i not in unseen]
-    rows = random.Random(5).sample(seen, 96)  # noqa: S311 - not for secrets
-    sets["style and background, seen pairs"] = styled_prompts(concepts, bench.items, rows, 6)
-    held = styled_prompts(concepts, bench.items, sorted(unseen), 7)
-    sets["style and background, held-out pairs"] = held
-    sets["long sentences"] = sentence_prompts(concepts)
-    sets["other words"] = synonym_prompts(concepts, 8)
-    return sets
+def open_room(options: argparse.Namespace) -> Room:
+    """Load the real pictures and the judge, training it first if need be."""
+    store = PictureStore(options.work / "pictures")
+    everything, concepts = (
+        load_concepts(max(JUDGED, options.concepts)),
+        load_concepts(options.concepts),
+    )
+    folder = options.work / "evaluate"
+    real = load_real(store, everything, folder / "thumbnails.safetensors")
+    path = folder / f"judge-{real.num_concepts}.safetensors"
+    judge = get_judge(path, real, options.judge_steps)
+    items = list_items(store, concepts)
+    codec = LinearCodec.load(options.work / "autoencoder" / "codec.safetensors")
+    painter = Painter(store, items, codec, torch.device("cpu"))
+    gallery = Gallery(painter, items)
+    bench = Bench(judge, len(concepts), gallery)
+    return Room(PromptBook(concepts, items), real, bench, painter, options.folder)
 
 
 def main() -> None:
     options = parse()
-    torch.set_num_threads(options.threads)
-    concepts = load_concepts(options.concepts)
-    store = PictureStore(options.work / "pictures")
-    items = list_items(store, concepts)
-    rgba = thumbnails(store, items)
-    path = options.work / f"judge-{len(concepts)}.safetensors"
-    judge = get_judge(path, rgba, items, len(concepts), options.judge_seconds)
-    bench = Bench(judge, rgba, items)
-    pipeline = load_pipeline(options.folder)
-    report: dict[str, object] = {"steps": options.steps, "guidance": options.guidance}
-    table: dict[str, dict[str, float]] = {}
-    for name, prompts in prompt_sets(options, bench).items():
-        texts = [prompt.text for prompt in prompts]
-        pictures = paint(
-            pipeline,
-            texts,
-            steps=options.steps,
-            guidance=options.guidance,
-            true_guidance=options.true_guidance,
-        )
-        table[name] = measure(bench, pictures, prompts)
-        print(json.dumps({name: table[name]}), flush=True)
-        if name == "plain":
-            target = options.sheet or options.work / "contact-sheet.webp"
-            names = [concept.name for concept in concepts]
-            sheet(pictures, names, columns=12, side=96).save(target, quality=82)
-            table["plain, shuffled prompts"] = shuffled(bench, pictures, prompts)
-        if name == "style and background, seen pairs":
-            report["background"], report["background_n"] = background_rate(pictures, prompts)
-    chance = {"n": len(concepts), "top1": 1 / len(concepts), "top5": 5 / len(concepts)}
-    report |= {"prompts": table, "references": references(bench) | {"chance": chance}}
+    torch.set_num_threads(options.processes)
+    start = time.perf_counter()
+    room = open_room(options)
+    settings = Settings(options.steps, options.guidance, options.every)
+    sheets = options.pictures or options.work / "sheets"
+    with Studio(options.folder, options.processes) as studio, torch.inference_mode():
+        exam = Exam(room, studio, settings, options.work / "contact-sheet.webp", sheets)
+        exam.plain_sheet()
+        if not options.quick:
+            exam.everything()
+    report = exam.report | {"seconds": round(time.perf_counter() - start, 1)}
     if not options.quick:
-        (options.work / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+        text = json.dumps(report, indent=1)
+        (options.work / "report.json").write_text(text, encoding="utf-8")
+        (options.work / "report.md").write_text(tables(report) + "\n", encoding="utf-8")
     print(json.dumps(report))
 
 

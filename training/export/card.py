@@ -1,4 +1,8 @@
-"""The model card and the notice, filled with the figures that evaluation wrote."""
+"""The model card and the notice, filled with the figures that evaluation wrote.
+
+Comes in: `card.md` and `limits.md` beside this file, the profile's vocabulary and the reports of the work
+folder. Goes out: two texts. No figure is written by hand.
+"""
 
 from __future__ import annotations
 
@@ -6,74 +10,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-from training.captions.grammar import BACKGROUNDS
+import torch
+from diffusers import FluxPipeline
+
+from training.data.colours import BACKGROUNDS, OBJECT_COLOURS
 from training.data.pictures import Concept
 from training.data.sources import SOURCES, WORD_PACKAGES
+from training.evaluate.table import tables
+from training.train.state import Progress
 
-CARD = """---
-license: apache-2.0
-library_name: diffusers
-pipeline_tag: text-to-image
----
-
-# Photogram Mini
-
-A small checkpoint of the FLUX.1 architecture (diffusers' `FluxPipeline` layout), trained from scratch on a CPU
-from openly licensed pictures. It paints {num_concepts} everyday things at 256x256 on coloured backgrounds, so
-that the whole product runs anywhere and shows real pictures. It is no general image model.
-
-![Contact sheet](contact-sheet.webp)
-
-## Use
-
-`FluxPipeline.from_pretrained("models/photogram-mini")`, then
-`pipeline(prompt, height=256, width=256, num_inference_steps=25, guidance_scale=3.5, max_sequence_length=32)`.
-Name one thing, if you like a style and a background: "a cat on a blue background", "an apple, flat style".
-Unknown words around the thing are tolerated. Without a style word it paints like a soft 3D render, without a
-background on white.
-
-- **Things:** {concepts}.
-- **Styles:** {styles}.
-- **Backgrounds:** {backgrounds}.
-
-## What it is made of
-
-| part | class | parameters |
-|---|---|---|
-| transformer | `FluxTransformer2DModel`, 2 double and 4 single blocks, 4 heads of 64 | 9.25 M |
-| text_encoder | `CLIPTextModel`, 2 layers of 128 | 0.94 M |
-| text_encoder_2 | `T5EncoderModel`, 2 layers of 192, 32 tokens | 2.22 M |
-| vae | `AutoencoderKL`, factor 16, 16 channels; latents follow a fixed linear transform of unit power | 5.87 M |
-
-{training}
-
-## Figures
-
-{figures}
-
-## Limits
-
-- It knows the things above and nothing else: another word gives some known thing or a blur.
-- One thing per picture; places ("on a desk"), counts, actions and the thing's own colour are ignored.
-- Fine detail (spokes, strings, text, small faces) is soft. Square pictures are best and 4:3 is usable; at 16:9, 21:9
-  and their portraits things are often misshapen. At half the size (`megapixels` 0.25) the picture is the corner of a
-  larger one.
-- Guidance from 1 to 6 is what it learned; above that colours wash out.
-- Weak by eye: banana, elephant, snail, bread, cookie, pig, fried egg, camera, whale.
-- Pictures look like the sets that it learned from; some come close to a single training picture.
-
-## Data and licences
-
-Weights: Apache-2.0. Pictures, all from published npm packages at the versions named (see `NOTICE`):
-
-{sources}
-
-Names and keywords: {words} (MIT). Nothing share-alike, nothing GPL, no proprietary art.
-
-## Training it again
-
-`training/README.md` in the repository gives the order of the commands, the times and the seeds.
-"""
+HERE = Path(__file__).parent
 
 NOTICE_HEAD = """Photogram Mini
 Copyright 2026 The Photogram Authors
@@ -95,8 +41,9 @@ def build_notice() -> str:
         for name, version in WORD_PACKAGES
     ]
     changes = (
-        "\nChanges made to the pictures: drawn at 256x256, laid on coloured backgrounds, and used to train a\n"
-        "network; no picture is contained in this folder. CC-BY-4.0: creativecommons.org/licenses/by/4.0\n"
+        "\nChanges made to the pictures: drawn at 256x256, recoloured, resized, arranged on coloured backgrounds, and\n"
+        "used to train a network; no picture is contained in this folder.\n"
+        "CC-BY-4.0: creativecommons.org/licenses/by/4.0\n"
     )
     return NOTICE_HEAD + "\n".join(rows + words) + "\n" + changes
 
@@ -106,56 +53,72 @@ def read_json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def figures_table(report: dict[str, Any]) -> str:
-    """Return the judge's rows as Markdown."""
-    if not report:
-        return "Not measured yet."
-    lines = [
-        "A judge network, trained on real pictures only and never shown the set of style `sticker`, names what it"
-        " sees among all things.",
-        "",
-        "| prompts | n | top-1 | top-5 | nearest real picture shows the thing |",
-        "|---|---|---|---|---|",
+def millions(network: torch.nn.Module) -> str:
+    """Return how many parameters `network` has."""
+    return f"{sum(p.numel() for p in network.parameters()) / 1e6:.2f} M"
+
+
+def parts_table(pipeline: FluxPipeline) -> str:
+    """Return one row for each network."""
+    flux = pipeline.transformer.config
+    clip, t5 = pipeline.text_encoder, pipeline.text_encoder_2
+    layers = (
+        f"{flux.num_layers} double and {flux.num_single_layers} single blocks, "
+        f"{flux.num_attention_heads} heads of {flux.attention_head_dim}"
+    )
+    clip_layers = f"{clip.config.num_hidden_layers} layers of {clip.config.hidden_size}"
+    t5_layers = f"{t5.config.num_layers} layers of {t5.config.d_model}"
+    length = pipeline.tokenizer_2.model_max_length
+    latents = f"factor {pipeline.vae_scale_factor}, {pipeline.vae.config.latent_channels} channels"
+    rows = [
+        ("transformer", f"`FluxTransformer2DModel`, {layers}", pipeline.transformer),
+        ("text_encoder", f"`CLIPTextModel`, {clip_layers}", clip),
+        ("text_encoder_2", f"`T5EncoderModel`, {t5_layers}, {length} tokens", t5),
+        (
+            "vae",
+            f"`AutoencoderKL`, {latents}; latents follow a fixed linear transform",
+            pipeline.vae,
+        ),
     ]
-    for name, row in report["prompts"].items():
-        nearest = f"{row['nearest']:.0%}" if "nearest" in row else ""
-        lines.append(f"| {name} | {row['n']} | {row['top1']:.0%} | {row['top5']:.0%} | {nearest} |")
-    for name, row in report["references"].items():
-        lines.append(f"| *{name}* | {row['n']} | {row['top1']:.0%} | {row['top5']:.0%} | |")
-    lines += ["", f"Background as asked: {report['background']:.0%} of {report['background_n']}. "]
-    lines[-1] += f"{report['steps']} steps, guidance {report['guidance']}, one seed per prompt. "
-    lines[-1] += (
-        "Prompts without a style give the 3D style, which the judge knows, so they may pass its ceiling;"
-        " prompts with a style spread over all eight."
-    )
-    return "\n".join(lines)
+    return "\n".join(f"| {name} | {text} | {millions(part)} |" for name, text, part in rows)
 
 
-def training_text(counters: dict[str, float], autoencoder: dict[str, float]) -> str:
+def training_text(progress: Progress, autoencoder: dict[str, float]) -> str:
     """Return one paragraph on how long it was trained and how well the autoencoder does."""
-    minutes = counters.get("seconds", 0) / 60
-    samples = int(counters.get("samples", 0))
     text = (
-        f"The transformer was trained on {samples:,} samples in {minutes:.0f} minutes of wall time."
+        f"The transformer was trained on {progress.samples:,} samples in {progress.seconds / 60:.0f} minutes of wall"
+        " time on two shared CPU cores."
     )
-    if "psnr" in autoencoder:
+    if "unseen_psnr" in autoencoder:
+        count = int(autoencoder["unseen_pictures"])
         text += (
-            f" Autoencoder on held-out pictures: {autoencoder['psnr']:.1f} dB PSNR"
-            f" (decoder on exact latents {autoencoder['psnr_decoder']:.1f} dB)."
+            f" Autoencoder on a set that nothing was trained on ({count} icons): {autoencoder['unseen_psnr']:.1f} dB"
+            f" PSNR (decoder on exact latents {autoencoder['unseen_psnr_decoder']:.1f} dB, linear transform alone"
+            f" {autoencoder['unseen_psnr_linear']:.1f} dB)."
         )
     return text
 
 
-def build_card(work: Path, concepts: list[Concept], counters: dict[str, float]) -> str:
+def build_card(
+    work: Path, concepts: list[Concept], progress: Progress, pipeline: FluxPipeline
+) -> str:
     """Return the model card."""
     sources = [f"- {s.style}: {s.package} {s.version}, {s.author}, {s.licence}" for s in SOURCES]
-    return CARD.format(
-        num_concepts=len(concepts),
-        concepts=", ".join(concept.name for concept in concepts),
-        styles=", ".join(f"`{s.style}`" for s in SOURCES),
-        backgrounds=", ".join(BACKGROUNDS),
-        training=training_text(counters, read_json(work / "autoencoder" / "autoencoder.json")),
-        figures=figures_table(read_json(work / "report.json")),
-        sources="\n".join(sources),
-        words=", ".join(f"{name} {version}" for name, version in WORD_PACKAGES),
+    report = read_json(work / "report.json")
+    return (
+        (HERE / "card.md")
+        .read_text(encoding="utf-8")
+        .format(
+            num_concepts=len(concepts),
+            concepts=", ".join(concept.name for concept in concepts),
+            styles=", ".join(f"`{s.style}`" for s in SOURCES),
+            backgrounds=", ".join(BACKGROUNDS),
+            colours=", ".join(OBJECT_COLOURS),
+            parts=parts_table(pipeline),
+            training=training_text(progress, read_json(work / "autoencoder" / "autoencoder.json")),
+            figures=tables(report) if report else "Not measured yet.",
+            limits=(HERE / "limits.md").read_text(encoding="utf-8").strip(),
+            sources="\n".join(sources),
+            words=", ".join(f"{name} {version} (MIT)" for name, version in WORD_PACKAGES),
+        )
     )

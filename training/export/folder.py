@@ -11,13 +11,19 @@ import shutil
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline
+from diffusers import (
+    AutoencoderKL,
+    FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
+)
 
 from training.autoencoder.model import build_autoencoder
 from training.autoencoder.train import load as load_autoencoder
 from training.train.batches import TextFront
 from training.train.networks import SIZES, Networks, build_networks
-from training.train.state import load_average
+from training.train.state import STATE_FILE, Progress, load_average
+from training.train.transformer import IN_CHANNELS, Transformer
 
 
 def build_scheduler() -> FlowMatchEulerDiscreteScheduler:
@@ -40,19 +46,36 @@ def trained_autoencoder(work: Path) -> AutoencoderKL:
     return model.eval()
 
 
-def trained_networks(
-    work: Path, run: str, size: str
-) -> tuple[Networks, TextFront, dict[str, float]]:
-    """Return the averaged networks of a run, the tokenizers, and the run's counters."""
+def trained_networks(work: Path, run: str, size: str) -> tuple[Networks, TextFront, Progress]:
+    """Return the averaged networks of a run, the tokenizers, and how far the run is."""
     front = TextFront(work)
     networks = build_networks(SIZES[size], front.t5, front.clip)
-    counters = load_average(networks, work / run)
-    return networks.eval(), front, counters
+    progress = load_average(networks, work / run / STATE_FILE)
+    return networks.eval(), front, progress
 
 
-def build_pipeline(work: Path, run: str, size: str) -> tuple[FluxPipeline, dict[str, float]]:
-    """Return the whole pipeline in bf16 and the run's counters."""
-    networks, front, counters = trained_networks(work, run, size)
+def diffusers_transformer(trained: Transformer) -> FluxTransformer2DModel:
+    """Return diffusers' class with the weights of `trained`, whose names it shares."""
+    shape = trained.shape
+    model = FluxTransformer2DModel(
+        patch_size=1,
+        in_channels=IN_CHANNELS,
+        num_layers=shape.double_blocks,
+        num_single_layers=shape.single_blocks,
+        attention_head_dim=shape.head_width,
+        num_attention_heads=shape.heads,
+        joint_attention_dim=shape.text_width,
+        pooled_projection_dim=shape.pooled_width,
+        guidance_embeds=True,
+        axes_dims_rope=shape.rope_axes,
+    )
+    model.load_state_dict(trained.state_dict())
+    return model
+
+
+def build_pipeline(work: Path, run: str, size: str) -> tuple[FluxPipeline, Progress]:
+    """Return the whole pipeline in bf16 and how far the run is."""
+    networks, front, progress = trained_networks(work, run, size)
     pipeline = FluxPipeline(
         scheduler=build_scheduler(),
         vae=trained_autoencoder(work),
@@ -60,9 +83,9 @@ def build_pipeline(work: Path, run: str, size: str) -> tuple[FluxPipeline, dict[
         tokenizer=front.clip,
         text_encoder_2=networks.t5,
         tokenizer_2=front.t5,
-        transformer=networks.transformer,
+        transformer=diffusers_transformer(networks.transformer),
     )
-    return pipeline.to(torch.bfloat16), counters
+    return pipeline.to(torch.bfloat16), progress
 
 
 def write_folder(
@@ -88,14 +111,18 @@ def write_folder(
 
 
 def _tidy_configs(folder: Path) -> None:
-    """Make every config speak of the checkpoint alone, and load everywhere in one dtype.
+    """Make every config speak of the checkpoint alone, load everywhere in one dtype, and waste no bytes.
 
     `_name_or_path` would name a folder of the machine that trained. Weights are bf16 on disk; without a dtype
     diffusers loads its parts in fp32 but leaves text encoders in their config's dtype, so that says fp32 too.
+    Tokenizer tables are written without the indentation that triples them.
     """
     for path in folder.rglob("*.json"):
         table = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(table, dict) and ("_name_or_path" in table or "dtype" in table):
+        if path.name == "tokenizer.json":
+            compact = json.dumps(table, ensure_ascii=False, separators=(",", ":"))
+            path.write_text(compact, encoding="utf-8")
+        elif "_name_or_path" in table or "dtype" in table:
             table.pop("_name_or_path", None)
             if "dtype" in table:
                 table["dtype"] = "float32"

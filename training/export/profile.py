@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from training.captions.grammar import BACKGROUNDS
+from training.data.colours import BACKGROUNDS
 from training.data.pictures import Concept
 from training.data.sources import SOURCES
 

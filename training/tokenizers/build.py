@@ -12,7 +12,7 @@ import json
 from tokenizers import Tokenizer, models, trainers
 from transformers import CLIPTokenizer, T5TokenizerFast
 
-T5_LENGTH = 32
+T5_LENGTH = 64
 CLIP_LENGTH = 77
 PUNCTUATION = ",.!?:;-'\"()&/0123456789"
 
@@ -48,8 +48,13 @@ def build_clip_tokenizer(captions: list[str], size: int) -> CLIPTokenizer:
     trained.normalizer = shell.backend_tokenizer.normalizer
     trained.pre_tokenizer = shell.backend_tokenizer.pre_tokenizer
     letters = [chr(code) for code in range(33, 127)]
+    # Ids of word-final letters would come from a hash map's order, and with them the order of equal merges.
     trainer = trainers.BpeTrainer(
-        vocab_size=size, initial_alphabet=letters, end_of_word_suffix="</w>", show_progress=False
+        vocab_size=size,
+        special_tokens=[letter + "</w>" for letter in letters],
+        initial_alphabet=letters,
+        end_of_word_suffix="</w>",
+        show_progress=False,
     )
     trained.train_from_iterator(captions, trainer)
     learned = trained.get_vocab()

@@ -50,24 +50,16 @@ def velocity(
     guidance: Tensor,
 ) -> Tensor:
     """Return the predicted velocity (B, L, 64) in the networks' dtype."""
-    txt, vec = text
-    dtype = txt.dtype
-    return networks.transformer(
-        hidden_states=img.to(dtype),
-        encoder_hidden_states=txt,
-        pooled_projections=vec,
-        timestep=sigma.to(dtype),
-        guidance=guidance.to(dtype),
-        img_ids=ids,
-        txt_ids=torch.zeros(txt.shape[1], 3),
-        return_dict=False,
-    )[0]
+    dtype = text[0].dtype
+    output: Tensor = networks.transformer(img.to(dtype), ids.to(img.device), text, sigma, guidance)
+    return output
 
 
-def draw_sigma(count: int, shift: float) -> Tensor:
+def draw_sigma(count: int, shift: float, device: torch.device) -> Tensor:
     """Return noise levels: three of five logit-normal, the others uniform, moved towards noise by `shift`."""
-    normal = torch.sigmoid(torch.randn(count))
-    sigma = torch.where(torch.rand(count) < 0.6, normal, torch.rand(count))
+    normal = torch.sigmoid(torch.randn(count, device=device))
+    uniform = torch.rand(count, device=device)
+    sigma = torch.where(torch.rand(count, device=device) < 0.6, normal, uniform)
     return shift * sigma / (1 + (shift - 1) * sigma)
 
 

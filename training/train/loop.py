@@ -1,7 +1,7 @@
-"""One phase of training: a canvas shape, a text length, a time, a peak rate.
+"""Train by the clock: draw a batch, move, report, save; a phase can be cut and taken up again.
 
-Phases are run one after another on the same checkpoint: words and objects at 128 px (16 tokens), then
-256 px, then all shapes, then guidance distillation. The rate rises, holds and falls by the clock.
+Comes in: networks, batches, a state and a `Phase`. Goes out: a state file and one JSON object per report.
+The rate rises, holds and falls over the time that the whole phase was given, however many calls that takes.
 """
 
 from __future__ import annotations
@@ -18,56 +18,37 @@ from torch import Tensor
 from training.train.batches import Batch, BatchMaker, Tokens
 from training.train.flow import draw_sigma, encode_text, image_ids, mix, pack, velocity
 from training.train.networks import Networks
+from training.train.phases import Canvas, Phase
 from training.train.state import TrainingState, load_average
 
 BASE_GUIDANCE = 1.0
+LONGEST_STEP = 20.0  # seconds that a step counts at most: a process may have been paused
 DATA_SHARE = 0.5  # of the data in a distilled target; the rest is the teacher
 
 
 @dataclass(frozen=True, slots=True)
-class Phase:
-    """What one phase does."""
+class Budget:
+    """How long a call lasts by the clock, and how long its phase works in all; seconds."""
 
-    name: str
-    shapes: tuple[tuple[int, int], ...]  # the first is drawn most of the time
-    other_share: float  # of batches in one of the other shapes
-    text_length: int
-    batch_size: int
-    muon_rate: float
-    adam_rate: float
-    sigma_shift: float
-    distill: bool = False
-    spread: int = 1  # see flow.image_ids
+    seconds: float
+    phase_seconds: float
+    save_every: float
 
 
-SQUARE = (256, 256)
-OTHERS = (
-    (288, 224), (224, 288), (288, 192), (192, 288), (352, 192), (192, 352), (384, 160), (160, 384),
-    (128, 128),
-)  # fmt: skip
-
-PHASES: dict[str, Phase] = {
-    "small": Phase("small", ((128, 128),), 0.0, 16, 80, 2e-3, 1e-3, 1.5, spread=2),
-    "large": Phase("large", (SQUARE, *OTHERS), 0.08, 32, 40, 1.5e-3, 7e-4, 2.0),
-    "shapes": Phase("shapes", (SQUARE, *OTHERS), 0.65, 32, 40, 8e-4, 4e-4, 2.0),
-    "distill": Phase("distill", (SQUARE, *OTHERS), 0.5, 32, 32, 4e-4, 2e-4, 2.0, distill=True),
-}
-
-
-def shaped_rate(progress: float) -> float:
+def shaped_rate(progress: float, hold: float) -> float:
     """Return the share of the peak rate at `progress` in [0, 1]: short rise, hold, fall to a twentieth."""
     if progress < 0.02:
-        return progress / 0.02
-    return 1.0 if progress < 0.5 else max(0.05, 2 * (1 - progress))
+        return 0.02 + progress / 0.02 * 0.98
+    return 1.0 if progress < hold else max(0.05, (1 - progress) / (1 - hold))
 
 
 def flow_loss(networks: Networks, batch: Batch, shift: float, spread: int) -> Tensor:
     """Squared error of the velocity."""
     x0 = pack(batch.latents)
-    noise, sigma = torch.randn_like(x0), draw_sigma(len(x0), shift)
+    noise, sigma = torch.randn_like(x0), draw_sigma(len(x0), shift, x0.device)
     text = encode_text(networks, batch.tokens)
-    ids = image_ids(*batch.latents.shape[2:], spread)
-    guidance = torch.full((len(x0),), BASE_GUIDANCE)
+    ids = image_ids(batch.latents.shape[2], batch.latents.shape[3], spread)
+    guidance = torch.full((len(x0),), BASE_GUIDANCE, device=x0.device)
     output = velocity(networks, mix(x0, noise, sigma), ids, text, sigma, guidance)
     return (output.float() - (noise - x0)).square().mean()
 
@@ -84,9 +65,10 @@ def distill_loss(
     where it is the data's alone.
     """
     x0 = pack(batch.latents)
-    noise, sigma = torch.randn_like(x0), draw_sigma(len(x0), shift)
+    noise, sigma = torch.randn_like(x0), draw_sigma(len(x0), shift, x0.device)
     img, ids = mix(x0, noise, sigma), image_ids(*batch.latents.shape[2:])
-    base, guidance = torch.full((len(x0),), BASE_GUIDANCE), draw_guidance(len(x0))
+    base = torch.full((len(x0),), BASE_GUIDANCE, device=x0.device)
+    guidance = draw_guidance(len(x0), x0.device)
     with torch.no_grad():
         txt, vec = encode_text(teacher, empty)
         nothing = (txt.expand(len(x0), -1, -1), vec.expand(len(x0), -1))
@@ -100,19 +82,26 @@ def distill_loss(
     return (output.float() - target).square().mean()
 
 
-def draw_guidance(count: int) -> Tensor:
+def draw_guidance(count: int, device: torch.device) -> Tensor:
     """Return guidance scales: three of four in [1, 6], where people ask, the rest in all of [0, 10]."""
-    everywhere = torch.rand(count) < 0.25
-    return torch.where(everywhere, 10 * torch.rand(count), 1 + 5 * torch.rand(count))
+    scale = torch.rand(count, device=device)
+    return torch.where(torch.rand(count, device=device) < 0.25, 10 * scale, 1 + 5 * scale)
 
 
 class Trainer:
     """Runs phases on one checkpoint folder."""
 
     def __init__(
-        self, networks: Networks, maker: BatchMaker, state: TrainingState, folder: Path
+        self,
+        networks: Networks,
+        maker: BatchMaker,
+        state: TrainingState,
+        folder: Path,
+        scale: float,
     ) -> None:
+        """Take the parts; batches are `scale` times as large as on a CPU."""
         self.networks, self.maker, self.state, self.folder = networks, maker, state, folder
+        self.scale = scale
         self.teacher: Networks | None = None
         self.is_stopping = False
 
@@ -121,51 +110,57 @@ class Trainer:
         del signum, frame
         self.is_stopping = True
 
-    def _loss(self, phase: Phase, shape: tuple[int, int]) -> Tensor:
-        size = phase.batch_size
-        batch = self.maker.batch(size, shape, phase.text_length, empty=not phase.distill)
-        if not phase.distill:
-            return flow_loss(self.networks, batch, phase.sigma_shift, phase.spread)
-        assert self.teacher is not None
-        empty = self.maker.front([""], phase.text_length)
-        return distill_loss(self.networks, self.teacher, batch, empty, phase.sigma_shift)
-
-    def _make_teacher(self) -> None:
-        self.state.save(self.folder, {"phase": "teacher"})
-        self.teacher = copy.deepcopy(self.networks)
-        load_average(self.teacher, self.folder)
-        self.teacher.requires_grad_(requires_grad=False)
-
-    def run(self, phase: Phase, seconds: float, save_every: float) -> None:
-        """Train for `seconds`, reporting each half minute and saving as often as asked."""
+    def run(self, phase: Phase, budget: Budget) -> None:
+        """Train until the call's or the phase's time is over, reporting and saving on the way."""
+        state = self.state
+        if state.progress.phase != phase.name:
+            state.begin(phase.name)
         if phase.distill:
             self._make_teacher()
-        start = time.perf_counter()
-        spent, reported, saved, total, steps = 0.0, 0.0, 0.0, 0.0, 0
-        before = dict(self.state.counters)
-        while spent < seconds and not self.is_stopping:
-            other = self.maker.rng.random() < phase.other_share
-            shape = self.maker.rng.choice(phase.shapes[1:]) if other else phase.shapes[0]
-            loss = self._loss(phase, shape)
-            loss.backward()
-            rate = shaped_rate(spent / seconds)
-            decay = min(0.998, (1 + steps) / (10 + steps))
-            norm = self.state.step(phase.muon_rate * rate, phase.adam_rate * rate, decay)
-            steps, total = steps + 1, 0.98 * total + 0.02 * loss.item()
-            spent = time.perf_counter() - start
-            self._count(before, steps, phase, spent)
-            if spent - reported > 30:
-                reported = spent
-                row = {"phase": phase.name, "loss": round(total / (1 - 0.98**steps), 4)}
-                row |= {"norm": round(norm, 3), "rate": round(rate, 3)}
-                print(json.dumps(row | self.state.counters), flush=True)
-            if spent - saved > save_every:
-                saved = spent
-                self.state.save(self.folder, {"phase": phase.name})
-        self.state.save(self.folder, {"phase": phase.name})
+        start, before = time.perf_counter(), state.progress
+        last, worked, reported, saved = start, 0.0, 0.0, 0.0
+        loss, steps = 0.0, 0
+        while not self.is_stopping and last - start < budget.seconds:
+            if before.phase_seconds + worked >= budget.phase_seconds:
+                break
+            value, count = self._backward(phase)
+            rate = shaped_rate((before.phase_seconds + worked) / budget.phase_seconds, phase.hold)
+            norm = state.step(phase.muon_rate * rate, phase.adam_rate * rate)
+            steps, loss = steps + 1, 0.98 * loss + 0.02 * value
+            now = time.perf_counter()
+            worked, last = worked + min(now - last, LONGEST_STEP), now
+            state.count(before, count, worked)
+            if worked - reported > 30:
+                reported = worked
+                row = {"loss": round(loss / (1 - 0.98**steps), 4), "norm": round(norm, 3)}
+                print(json.dumps(row | {"rate": round(rate, 3)} | state.summary()), flush=True)
+            if worked - saved > budget.save_every:
+                saved = worked
+                state.save(self.folder)
+        state.save(self.folder)
 
-    def _count(self, before: dict[str, float], steps: int, phase: Phase, spent: float) -> None:
-        counters = self.state.counters
-        counters["steps"] = before["steps"] + steps
-        counters["samples"] = before["samples"] + steps * phase.batch_size
-        counters["seconds"] = round(before["seconds"] + spent, 1)
+    def _backward(self, phase: Phase) -> tuple[float, int]:
+        """Add the gradients of one batch; return its loss and its size."""
+        rng = self.maker.rng
+        canvas: Canvas = rng.choices(phase.canvases, [c.weight for c in phase.canvases])[0]
+        lengths, weights = zip(*phase.text_lengths, strict=True)
+        length = rng.choices(lengths, weights)[0]
+        size = phase.batch_size(canvas, self.scale)
+        shape = (canvas.width, canvas.height)
+        batch = self.maker.batch(size, shape, length, empty=not phase.distill)
+        if self.teacher is None:
+            loss = flow_loss(self.networks, batch, phase.sigma_shift, canvas.spread)
+        else:
+            empty = self.maker.tokens([""], length)
+            loss = distill_loss(self.networks, self.teacher, batch, empty, phase.sigma_shift)
+        loss.backward()
+        return float(loss.detach()), size
+
+    def _make_teacher(self) -> None:
+        """Freeze the average as the phase found it; a resumed phase reads it back."""
+        path = self.folder / "teacher.safetensors"
+        if self.state.progress.phase_seconds == 0 or not path.is_file():
+            self.state.save_average(path)
+        self.teacher = copy.deepcopy(self.networks)
+        load_average(self.teacher, path)
+        self.teacher.requires_grad_(requires_grad=False)

@@ -1,15 +1,14 @@
 """The three networks that are trained together, in the sizes of the embedded checkpoint.
 
-Comes in: the two tokenizers. Goes out: diffusers' transformer and transformers' two text encoders, fresh.
+Comes in: the two tokenizers. Goes out: the transformer and transformers' two text encoders, fresh.
 A larger checkpoint is another row of `SIZES`; nothing else changes.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
-from diffusers import FluxTransformer2DModel
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
@@ -18,6 +17,8 @@ from transformers import (
     T5EncoderModel,
     T5TokenizerFast,
 )
+
+from training.train.transformer import Shape, Transformer
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,23 @@ class Size:
     head_width: int = 64
     rope_axes: tuple[int, int, int] = (8, 28, 28)
 
+    @property
+    def shape(self) -> Shape:
+        """The transformer's numbers."""
+        return Shape(
+            self.heads,
+            self.head_width,
+            self.double_blocks,
+            self.single_blocks,
+            self.t5_width,
+            self.clip_width,
+            self.rope_axes,
+        )
+
 
 SIZES: dict[str, Size] = {
     "mini": Size(heads=4, double_blocks=2, single_blocks=4, t5_width=192, clip_width=128),
+    "medium": Size(heads=6, double_blocks=2, single_blocks=8, t5_width=256, clip_width=192),
     "tiny": Size(heads=1, double_blocks=1, single_blocks=1, t5_width=32, clip_width=32),
 }
 
@@ -45,18 +60,7 @@ class Networks(torch.nn.Module):
 
     def __init__(self, size: Size, t5_vocabulary: int, clip_vocabulary: int, clip_end: int) -> None:
         super().__init__()
-        self.transformer = FluxTransformer2DModel(
-            patch_size=1,
-            in_channels=64,
-            num_layers=size.double_blocks,
-            num_single_layers=size.single_blocks,
-            attention_head_dim=size.head_width,
-            num_attention_heads=size.heads,
-            joint_attention_dim=size.t5_width,
-            pooled_projection_dim=size.clip_width,
-            guidance_embeds=True,
-            axes_dims_rope=size.rope_axes,
-        )
+        self.transformer = Transformer(size.shape)
         self.t5 = T5EncoderModel(_t5_config(size, t5_vocabulary))
         self.clip = CLIPTextModel(_clip_config(size, clip_vocabulary, clip_end))
 
@@ -129,8 +133,3 @@ def _share_case(t5: T5EncoderModel, tokenizer: T5TokenizerFast) -> None:
         lower = table.get(piece.lower())
         if lower is not None and lower != index:
             weight[index] = weight[lower]
-
-
-def describe(size: Size) -> dict[str, object]:
-    """Return `size` as plain data, for a checkpoint's JSON."""
-    return asdict(size)

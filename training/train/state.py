@@ -1,20 +1,38 @@
 """What training carries from step to step: live weights, fp32 masters, their average, optimizer state.
 
 Live weights are bf16, so every matrix product runs in bf16 without casts; the optimizers move fp32 masters.
-Everything is kept in safetensors and JSON, written beside and renamed, so a kill loses one interval at most.
+All of it is one safetensors file with the progress in its metadata, written beside and renamed, so a kill
+loses one interval at most and never leaves halves that do not belong together.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from training.muon import Muon
 from training.train.networks import Networks, is_modulation
+
+STATE_FILE = "state.safetensors"
+ADAM_KEYS = ("exp_avg", "exp_avg_sq", "step")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is; times in seconds."""
+
+    phase: str = ""
+    phase_seconds: float = 0.0
+    phase_steps: int = 0
+    steps: int = 0
+    samples: int = 0
+    seconds: float = 0.0
 
 
 def uses_muon(name: str, parameter: Tensor) -> bool:
@@ -30,7 +48,6 @@ class TrainingState:
         self.networks = networks
         self.masters = {n: p.detach().float().clone() for n, p in networks.named_parameters()}
         self.average = {n: m.clone() for n, m in self.masters.items()}
-        self.text_rate = text_rate
         muon = [m for n, m in self.masters.items() if uses_muon(n, m)]
         text = [m for n, m in self.masters.items() if not n.startswith("transformer.")]
         rest = [
@@ -43,9 +60,31 @@ class TrainingState:
         self.adam = torch.optim.AdamW(
             groups, lr=0.0, betas=(0.9, 0.98), weight_decay=0.0, fused=True
         )
-        self.counters: dict[str, float] = {"steps": 0, "samples": 0, "seconds": 0.0}
+        self.progress = Progress()
 
-    def step(self, muon_rate: float, adam_rate: float, decay: float) -> float:
+    def begin(self, phase: str) -> None:
+        """Start another phase."""
+        self.progress = replace(self.progress, phase=phase, phase_seconds=0.0, phase_steps=0)
+
+    def count(self, before: Progress, samples: int, spent: float) -> None:
+        """Count one step of `samples`; `spent` seconds have gone since `before`."""
+        now = self.progress
+        self.progress = replace(
+            now,
+            phase_seconds=before.phase_seconds + spent,
+            phase_steps=now.phase_steps + 1,
+            steps=now.steps + 1,
+            samples=now.samples + samples,
+            seconds=before.seconds + spent,
+        )
+
+    def summary(self) -> dict[str, object]:
+        """Return the progress for a report."""
+        return {
+            k: round(v, 1) if isinstance(v, float) else v for k, v in asdict(self.progress).items()
+        }
+
+    def step(self, muon_rate: float, adam_rate: float) -> float:
         """Move masters by the live gradients, refresh live weights and the average; return the norm."""
         named = list(self.networks.named_parameters())
         for name, parameter in named:
@@ -57,6 +96,8 @@ class TrainingState:
             group["lr"] = adam_rate * group["share"]
         self.muon.step()
         self.adam.step()
+        steps = self.progress.phase_steps
+        decay = min(0.998, (1 + steps) / (10 + steps))
         with torch.no_grad():
             for name, parameter in named:
                 parameter.copy_(self.masters[name])
@@ -66,24 +107,32 @@ class TrainingState:
             )
         return float(norm)
 
-    def save(self, folder: Path, note: dict[str, object]) -> None:
+    def save(self, folder: Path) -> None:
         """Write the checkpoint into `folder`."""
-        folder.mkdir(parents=True, exist_ok=True)
         tensors = {f"master.{n}": t for n, t in self.masters.items()}
         tensors |= {f"average.{n}": t for n, t in self.average.items()}
-        tensors |= {f"muon.{n}": t for n, t in self._muon_state().items()}
-        for key in ("exp_avg", "exp_avg_sq", "step"):
-            tensors |= {f"{key}.{n}": t for n, t in self._adam_state(key).items()}
-        partial = folder / "partial.safetensors"
-        save_file({n: t.contiguous() for n, t in tensors.items()}, partial)
-        partial.rename(folder / "state.safetensors")
-        (folder / "state.json").write_text(json.dumps(self.counters | note), encoding="utf-8")
+        for name, master in self.masters.items():
+            if "momentum" in self.muon.state.get(master, {}):
+                tensors[f"muon.{name}"] = self.muon.state[master]["momentum"]
+            for key in ADAM_KEYS:
+                if key in self.adam.state.get(master, {}):
+                    tensors[f"{key}.{name}"] = self.adam.state[master][key]
+        self._write(tensors, folder / STATE_FILE)
 
-    def load(self, folder: Path) -> bool:
-        """Go on from `folder` if it holds a checkpoint; tell whether it did."""
-        path = folder / "state.safetensors"
-        if not path.is_file():
-            return False
+    def save_average(self, path: Path) -> None:
+        """Write the averaged weights alone."""
+        self._write({f"average.{n}": t for n, t in self.average.items()}, path)
+
+    def _write(self, tensors: dict[str, Tensor], path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        metadata = {"progress": json.dumps(asdict(self.progress))}
+        save_file({n: t.contiguous() for n, t in tensors.items()}, partial, metadata)
+        partial.rename(path)
+
+    def load(self, folder: Path) -> None:
+        """Go on from the checkpoint in `folder`."""
+        path = folder / STATE_FILE
         tensors = load_file(path)
         live = dict(self.networks.named_parameters())
         for name, master in self.masters.items():
@@ -91,34 +140,22 @@ class TrainingState:
             self.average[name].copy_(tensors[f"average.{name}"])
             live[name].data.copy_(master)
             if f"muon.{name}" in tensors:
-                self.muon.state[master]["momentum"] = tensors[f"muon.{name}"]
-            for key in ("exp_avg", "exp_avg_sq", "step"):
+                self.muon.state[master]["momentum"] = tensors[f"muon.{name}"].to(master.device)
+            for key in ADAM_KEYS:
                 if f"{key}.{name}" in tensors:
-                    self.adam.state[master][key] = tensors[f"{key}.{name}"]
-        saved = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        self.counters = {key: saved[key] for key in self.counters}
-        return True
-
-    def _muon_state(self) -> dict[str, Tensor]:
-        return {
-            n: self.muon.state[m]["momentum"]
-            for n, m in self.masters.items()
-            if "momentum" in self.muon.state.get(m, {})
-        }
-
-    def _adam_state(self, key: str) -> dict[str, Tensor]:
-        return {
-            n: self.adam.state[m][key]
-            for n, m in self.masters.items()
-            if key in self.adam.state.get(m, {})
-        }
+                    self.adam.state[master][key] = tensors[f"{key}.{name}"].to(master.device)
+        self.progress = read_progress(path)
 
 
-def load_average(networks: Networks, folder: Path) -> dict[str, float]:
-    """Fill `networks` with the averaged weights of a checkpoint; return its counters."""
-    tensors = load_file(folder / "state.safetensors")
-    with torch.no_grad():
+def read_progress(path: Path) -> Progress:
+    """Return how far the checkpoint file `path` is."""
+    with safe_open(path, framework="pt") as file:
+        return Progress(**json.loads(file.metadata()["progress"]))
+
+
+def load_average(networks: Networks, path: Path) -> Progress:
+    """Fill `networks` with the averaged weights of the checkpoint file `path`; return its progress."""
+    with safe_open(path, framework="pt") as file, torch.no_grad():
         for name, parameter in networks.named_parameters():
-            parameter.copy_(tensors[f"average.{name}"])
-    counters: dict[str, float] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    return counters
+            parameter.copy_(file.get_tensor(f"average.{name}"))
+    return read_progress(path)
