@@ -97,7 +97,7 @@ def test_doctor_reports_a_data_folder_that_cannot_be_used(tmp_path: Path) -> Non
     file.touch()
     result = run_command("doctor", "--data", str(file / "data"))
     assert result.returncode == 1
-    assert result.stdout.count("FAIL") == 2  # the folder, and the disk that it would be on
+    assert result.stdout.count("FAIL") == 3  # the folder, the database in it, and its disk
     assert "Traceback" not in result.stderr
 
 
@@ -107,6 +107,12 @@ def test_doctor_says_what_this_machine_has(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
     for words in ("torch", "float32 on ", "3 threads", "SQLite", "model", "data"):
         assert words in result.stdout
+    plans = result.stdout.split("plan  FLUX.1 [dev] at 1024x1024 on a GPU of\n")[1].splitlines()
+    assert [line.split(" GiB, ")[0].strip() for line in plans] == [
+        size for size in ("16", "24", "48", "80") for _ in range(2)
+    ]
+    assert "does not fit" in plans[0]
+    assert "all on it" in plans[-1]
 
 
 def test_settings_hold_for_a_picture_without_a_server(tmp_path: Path) -> None:

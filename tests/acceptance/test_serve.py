@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from photogram.bootstrap import open_store
+from photogram.core.settings import Settings
 from tests.acceptance.server import ONE_THREAD, Server, is_alive, run_command, wait_until
 
 
@@ -171,7 +172,7 @@ class _Answer(threading.Thread):
 
 
 def test_first_key_that_cannot_be_written_ends_the_server(tmp_path: Path) -> None:
-    with open_store(tmp_path) as store:
+    with open_store(Settings(data=tmp_path)) as store:
         store.database.transact(
             lambda connection: connection.exec_driver_sql(
                 "CREATE TRIGGER broken BEFORE INSERT ON api_key"
