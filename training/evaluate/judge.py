@@ -52,11 +52,13 @@ class Judge(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Return (B, 256), the mean over places of the last maps."""
-        return self.body(_centred(x)).mean((2, 3))
+        maps: Tensor = self.body(_centred(x))
+        return maps.mean((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (B, classes); position is kept coarsely, by a 2x2 grid."""
-        return self.head(F.adaptive_avg_pool2d(self.body(_centred(x)), 2).flatten(1))
+        logits: Tensor = self.head(F.adaptive_avg_pool2d(self.body(_centred(x)), 2).flatten(1))
+        return logits
 
 
 def _centred(x: Tensor) -> Tensor:

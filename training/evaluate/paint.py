@@ -19,6 +19,7 @@ from diffusers import FluxPipeline
 from numpy.typing import NDArray
 from torch import Tensor
 
+from photogram.pipeline.batch import Denoising
 from photogram.pipeline.flux import Pipeline
 
 Pixels = NDArray[np.uint8]
@@ -77,7 +78,8 @@ def paint(pipeline: Pipeline, shots: Sequence[Shot]) -> list[Pixels]:
     ]
     todo = list(waiting)
     while todo:
-        tokens, batch = 0, []
+        tokens = 0
+        batch: list[Denoising] = []
         while todo and (not batch or tokens + todo[0].num_tokens <= TOKENS_AT_ONCE):
             tokens += todo[0].num_tokens
             batch.append(todo.pop(0))

@@ -11,12 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from training.data.pictures import Concept, PictureStore, plain
 from training.evaluate.augment import lay_on
 from training.evaluate.judge import SIDE, UNSEEN_STYLE
+
+Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +85,11 @@ def _thumbnails(store: PictureStore, cache: Path) -> Tensor:
     return rgba
 
 
-def shrink(rgba: np.ndarray) -> np.ndarray:
+def shrink(rgba: Pixels) -> Pixels:
     """Return (256, 256, 4) uint8 as (4, 64, 64) uint8, colours premultiplied, by the mean of cells."""
     values = rgba.astype(np.float32)
     values[..., :3] *= values[..., 3:] / 255
     cell = rgba.shape[0] // SIDE
     small = values.reshape(SIDE, cell, SIDE, cell, 4).mean((1, 3))
-    return (small + 0.5).astype(np.uint8).transpose(2, 0, 1)
+    planes: Pixels = (small + 0.5).astype(np.uint8).transpose(2, 0, 1)
+    return planes

@@ -34,7 +34,8 @@ class Lesson:
     """The judge with its two optimizers and the number of steps done."""
 
     def __init__(self, num_classes: int) -> None:
-        self.judge = Judge(num_classes).to(memory_format=torch.channels_last)
+        self.judge = Judge(num_classes)
+        self.judge.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch lacks it
         named = list(self.judge.named_parameters())
         inner = {name for name, p in named if p.ndim == 4 and not name.startswith("body.0.")}
         muon = [p for name, p in named if name in inner]
@@ -50,7 +51,7 @@ class Lesson:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = self.judge(x)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=0.1)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
@@ -95,7 +96,8 @@ def get_judge(path: Path, real: RealPictures, steps: int) -> Judge:
     if lesson.step < steps:
         path.parent.mkdir(parents=True, exist_ok=True)
         _teach(lesson, real, steps, path)
-    return lesson.judge.float().eval()
+    lesson.judge.eval()
+    return lesson.judge
 
 
 def _teach(lesson: Lesson, real: RealPictures, steps: int, path: Path) -> None:
