@@ -3,14 +3,13 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from tests.unit.api.serving import Site, open_site, serve
+from tests.unit.api.serving import Site, serve
 
 SAMPLE = Path(__file__).with_name("seed_sample.js")
 INSTALL_TIMEOUT_S = 60
@@ -34,12 +33,6 @@ def node_modules(pytestconfig: pytest.Config) -> Path:
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
             pytest.skip("axios could not be installed from npm")
     return modules
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with open_site(tmp_path / "data") as opened:
-        yield opened
 
 
 def run_sample(node_modules: Path, url: str, key: str, prompt: str, file: Path) -> Any:

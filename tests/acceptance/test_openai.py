@@ -22,18 +22,6 @@ PROMPT = "a red fox"
 ALL = Decimal(10).scaleb(6)
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with open_site(tmp_path / "data") as opened:
-        yield opened
-
-
-@pytest.fixture
-def url(site: Site) -> Iterator[str]:
-    with serve(site) as served:
-        yield served
-
-
 def client_at(url: str, key: str, *, max_retries: int = 0, timeout: float = 60) -> OpenAI:
     return OpenAI(api_key=key, base_url=f"{url}/v1", max_retries=max_retries, timeout=timeout)
 

@@ -32,18 +32,6 @@ class ToOtherHost(httpx.HTTPTransport):
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with open_site(tmp_path / "data") as opened:
-        yield opened
-
-
-@pytest.fixture
-def url(site: Site) -> Iterator[str]:
-    with serve(site) as served:
-        yield served
-
-
-@pytest.fixture
 def sdk(url: str, site: Site) -> Iterator[SegmindClient]:
     with_key = client_at(url, site.key.token)
     yield with_key

@@ -55,12 +55,6 @@ async def own_client(own_site: Site) -> AsyncIterator[httpx.AsyncClient]:
         yield opened
 
 
-@pytest.fixture
-async def client(site: Site) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(site) as opened:
-        yield opened
-
-
 async def test_the_tests_know_every_route(site: Site) -> None:
     app = create_app(site.services)
     found = {

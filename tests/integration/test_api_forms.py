@@ -6,7 +6,6 @@ import email.policy
 import io
 import time
 import zipfile
-from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -33,18 +32,6 @@ LATE = {
     "x-prompt-tokens": "4",
     "x-prompt-truncated": "false",
 }
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with open_site(tmp_path / "data") as opened:
-        yield opened
-
-
-@pytest.fixture
-async def client(site: Site) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(site) as opened:
-        yield opened
 
 
 def unpack(answer: httpx.Response) -> list[bytes]:

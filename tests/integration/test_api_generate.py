@@ -5,7 +5,7 @@ import base64
 import io
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -19,22 +19,10 @@ from tests.unit.api.serving import PROMPT, Site, client_of, open_site
 URL = "/v1/flux-dev"
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with open_site(tmp_path / "data") as opened:
-        yield opened
-
-
 @pytest.fixture(scope="module")
 def untouched_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """For requests that must not change anything."""
     with open_site(tmp_path_factory.mktemp("site") / "data") as opened:
-        yield opened
-
-
-@pytest.fixture
-async def client(site: Site) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(site) as opened:
         yield opened
 
 

@@ -4,11 +4,9 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
-import pytest
 import structlog
 
 from photogram.core.messages import GenerateJob
@@ -17,18 +15,6 @@ from photogram.engine.fake import FakeEngine
 from tests.unit.api.serving import PROMPT, Site, assert_error, client_of, open_site
 
 URL = "/v1/flux-dev"
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with open_site(tmp_path / "data") as opened:
-        yield opened
-
-
-@pytest.fixture
-async def client(site: Site) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(site) as opened:
-        yield opened
 
 
 async def test_an_estimate_prices_and_runs_nothing(client: httpx.AsyncClient, site: Site) -> None:

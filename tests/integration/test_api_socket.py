@@ -27,12 +27,6 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield opened
 
 
-@pytest.fixture
-def url(site: Site) -> Iterator[str]:
-    with serve(site) as served:
-        yield served
-
-
 @contextlib.contextmanager
 def connect(url: str) -> Iterator[socket.socket]:
     host, _, port = urlsplit(url).netloc.partition(":")

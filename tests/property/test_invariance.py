@@ -5,6 +5,7 @@ compose other batches in every example.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import pytest
@@ -16,7 +17,7 @@ from msgspec.structs import replace
 from photogram.core.messages import CancelJob, Finished, GenerateJob, JobEvent
 from photogram.engine.batching import StepLimits
 from photogram.engine.core import EngineCore
-from photogram.engine.cost import CostModel, CostTable
+from photogram.engine.cost import GUESS, CostModel, CostTable
 from photogram.engine.runner import PipelineRunner
 from photogram.engine.scheduler import Scheduler
 from tests.tiny import write_checkpoint
@@ -36,8 +37,6 @@ orders = st.builds(
     seeds=st.sampled_from([(7,), (7, 8), (1, 2, 3)]),
     image_format=st.just("png"),
 )
-mixes = st.lists(st.tuples(st.integers(0, 12), orders), min_size=2, max_size=6)
-cancels = st.dictionaries(st.integers(0, 5), st.integers(0, 20), max_size=2)
 prices = st.floats(1e-6, 1e-2)
 tables = st.builds(
     CostTable,
@@ -50,6 +49,32 @@ limits = st.builds(
 )
 
 
+ROOMY = StepLimits(target_s=1.0, num_tokens=1000)
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What comes and goes, in turns of the engine, and what makes the scheduler's choices.
+
+    Attributes:
+        cancelled: Number of an arrival -> the turn in which it is cancelled.
+    """
+
+    arrivals: list[Arrival]
+    cancelled: dict[int, int] = field(default_factory=dict)
+    table: CostTable = GUESS
+    limits: StepLimits = ROOMY
+
+
+mixes = st.builds(
+    Mix,
+    arrivals=st.lists(st.tuples(st.integers(0, 12), orders), min_size=2, max_size=6),
+    cancelled=st.dictionaries(st.integers(0, 5), st.integers(0, 20), max_size=2),
+    table=tables,
+    limits=limits,
+)
+
+
 class Engine:
     """A tiny checkpoint, and what it paints of a job alone."""
 
@@ -57,27 +82,24 @@ class Engine:
         self._runner = runner
         self.alone = lru_cache(maxsize=None)(self._alone)
 
-    def run(
-        self,
-        arrivals: list[Arrival],
-        cancelled: dict[int, int],
-        table: CostTable,
-        step_limits: StepLimits,
-    ) -> dict[str, JobEvent]:
-        """Job id -> its last event; times are in turns of the engine."""
+    def run(self, mix: Mix) -> dict[str, JobEvent]:
+        """Number of an arrival -> its last event."""
         last: dict[str, JobEvent] = {}
         core = EngineCore(
             self._runner,
-            Scheduler(CostModel(table), step_limits),
+            Scheduler(CostModel(mix.table), mix.limits),
             lambda event: last.update({event.job_id: event}),
             InlineExecutor(),
         )
-        waiting = sorted(arrivals, key=lambda arrival: arrival[0])
+        numbered = [
+            (at, replace(job, job_id=str(number))) for number, (at, job) in enumerate(mix.arrivals)
+        ]
+        waiting = sorted(numbered, key=lambda arrival: arrival[0])
         turn = 0
         while waiting or core.has_work:
             while waiting and waiting[0][0] <= turn:
                 core.handle(waiting.pop(0)[1])
-            for number, at in cancelled.items():
+            for number, at in mix.cancelled.items():
                 if at == turn:
                     core.handle(CancelJob(str(number)))
             if core.has_work:
@@ -86,8 +108,7 @@ class Engine:
         return last
 
     def _alone(self, job: GenerateJob, seed: int) -> bytes:
-        one = replace(job, job_id="alone", seeds=(seed,))
-        last = self.run([(0, one)], {}, CostModel().table, StepLimits(1.0, 1000))["alone"]
+        last = self.run(Mix([(0, replace(job, seeds=(seed,)))]))["0"]
         assert isinstance(last, Finished)
         return last.images[0].data
 
@@ -102,47 +123,31 @@ def engine(
     torch.set_num_threads(num_threads)
 
 
-def check(
-    engine: Engine,
-    mix: list[Arrival],
-    cancelled: dict[int, int],
-    table: CostTable,
-    step_limits: StepLimits,
-) -> None:
-    jobs = {str(n): replace(job, job_id=str(n)) for n, (_, job) in enumerate(mix)}
-    arrivals = [(at, jobs[str(n)]) for n, (at, _) in enumerate(mix)]
-    for job_id, last in engine.run(arrivals, cancelled, table, step_limits).items():
+def check(engine: Engine, mix: Mix) -> None:
+    ends = engine.run(mix)
+    assert len(ends) == len(mix.arrivals)
+    for number, (_, job) in enumerate(mix.arrivals):
+        last = ends[str(number)]
         if isinstance(last, Finished):
-            key = replace(jobs[job_id], job_id="", tenant="", seeds=())
-            for image in last.images:
-                assert image.data == engine.alone(key, image.seed)
+            key = replace(job, tenant="", seeds=())
+            assert [image.data for image in last.images] == [
+                engine.alone(key, seed) for seed in job.seeds
+            ]
         else:
-            assert int(job_id) in cancelled
+            assert number in mix.cancelled
 
 
 SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=SLOW)
-@given(mix=mixes, cancelled=cancels, table=tables, step_limits=limits)
-def test_pictures_are_the_same_in_every_mix(
-    engine: Engine,
-    mix: list[Arrival],
-    cancelled: dict[int, int],
-    table: CostTable,
-    step_limits: StepLimits,
-) -> None:
-    check(engine, mix, cancelled, table, step_limits)
+@given(mix=mixes)
+def test_pictures_are_the_same_in_every_mix(engine: Engine, mix: Mix) -> None:
+    check(engine, mix)
 
 
 @pytest.mark.long
 @settings(max_examples=200, deadline=None, suppress_health_check=SLOW)
-@given(mix=mixes, cancelled=cancels, table=tables, step_limits=limits)
-def test_pictures_are_the_same_in_two_hundred_mixes(
-    engine: Engine,
-    mix: list[Arrival],
-    cancelled: dict[int, int],
-    table: CostTable,
-    step_limits: StepLimits,
-) -> None:
-    check(engine, mix, cancelled, table, step_limits)
+@given(mix=mixes)
+def test_pictures_are_the_same_in_two_hundred_mixes(engine: Engine, mix: Mix) -> None:
+    check(engine, mix)

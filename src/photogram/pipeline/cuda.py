@@ -63,21 +63,13 @@ class CudaFlux:
     ) -> Tensor:
         """As `Flux.forward`."""
         with sdpa_kernel(_ATTENTION, set_priority=True):
-            return self._step(img, txt, pe, mods, packing)
+            if sum(packing.total) > GRAPH_TOKENS:
+                packing = _for_kernel(packing, img)
+                velocity: Tensor = self._transformer(img, txt, pe, mods, packing)
+                return velocity
+            return self._replay([img, txt, *pe, *mods], packing)
 
-    def _step(
-        self,
-        img: Tensor,
-        txt: Tensor,
-        pe: Sequence[Tensor],
-        mods: Sequence[Tensor],
-        packing: Packing,
-    ) -> Tensor:
-        if sum(packing.total) > GRAPH_TOKENS:
-            packing = _for_kernel(packing, img)
-            velocity: Tensor = self._transformer(img, txt, pe, mods, packing)
-            return velocity
-        inputs = [img, txt, *pe, *mods]
+    def _replay(self, inputs: Sequence[Tensor], packing: Packing) -> Tensor:
         found = self._graphs.get(packing)
         if found is None:
             found = self._graphs[packing] = self._record(inputs, packing)
