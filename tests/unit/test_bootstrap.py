@@ -48,4 +48,4 @@ def test_a_server_refuses_an_older_postgresql(postgres: Cluster, tmp_path: Path)
             open_store(settings, is_alone=True),
         ):
             pass
-        stock.database.transact(execute, "UPDATE alembic_version SET version_num = '0002'")
+        stock.database.transact(execute, "UPDATE alembic_version SET version_num = '0003'")

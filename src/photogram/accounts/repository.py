@@ -6,7 +6,9 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from photogram.accounts.models import KeyInfo
 from photogram.core import clock, ids
-from photogram.storage.tables import account, api_key, insert_unless_there
+from photogram.storage.tables.columns import insert_unless_there
+from photogram.storage.tables.keys import api_key
+from photogram.storage.tables.ledger import account
 
 _KEY = select(api_key).where(api_key.c.id == bindparam("key_id"))
 

@@ -13,7 +13,7 @@ from photogram.core import clock
 from photogram.core.errors import ConflictError
 from photogram.generation.states import OPEN_STATES, JobState
 from photogram.ledger import repository as ledger
-from photogram.storage.tables import job
+from photogram.storage.tables.jobs import job
 
 _IS_OPEN = job.c.state.in_(OPEN_STATES)
 
@@ -22,7 +22,7 @@ _INSERT = insert(job)
 _START = (
     update(job)
     .where(job.c.id == bindparam("job_id"), job.c.state == JobState.QUEUED)
-    .values(state=JobState.RUNNING, started_at=bindparam("now"))
+    .values(state=JobState.RUNNING, attempt=job.c.attempt + 1, started_at=bindparam("now"))
 )
 _CLOSE = (
     update(job)

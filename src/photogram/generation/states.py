@@ -10,7 +10,7 @@ class JobState(StrEnum):
     """Where a job is."""
 
     QUEUED = "queued"  # -> running, failed, cancelled
-    RUNNING = "running"  # -> succeeded, failed, cancelled
+    RUNNING = "running"  # -> succeeded, failed, cancelled; queued, for another attempt
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -18,7 +18,7 @@ class JobState(StrEnum):
 
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.QUEUED: frozenset({JobState.RUNNING, JobState.FAILED, JobState.CANCELLED}),
-    JobState.RUNNING: frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}),
+    JobState.RUNNING: frozenset(set(JobState) - {JobState.RUNNING}),
     JobState.SUCCEEDED: frozenset(),
     JobState.FAILED: frozenset(),
     JobState.CANCELLED: frozenset(),

@@ -14,7 +14,9 @@ from photogram.core import clock, ids
 from photogram.core.errors import ConflictError, InsufficientCreditsError, NotFoundError
 from photogram.ledger.entries import Balance, Phase, Transfer
 from photogram.ledger.pricing import format_credits
-from photogram.storage.tables import ISSUED, REVENUE, account, insert_unless_there, job, transfer
+from photogram.storage.tables.columns import insert_unless_there
+from photogram.storage.tables.jobs import job
+from photogram.storage.tables.ledger import ISSUED, REVENUE, account, transfer
 
 _JOB_ACTOR = "job"
 

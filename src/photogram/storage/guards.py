@@ -3,7 +3,8 @@
 A transfer never changes and never goes; it resolves only a hold that it fits, spends free credits
 first, gives back only what a job has cost; and it moves the totals of its two accounts itself, so
 that no balance is ever anything but a sum of transfers. A job starts queued and its state only
-takes the steps that the table `job_step` allows.
+takes the steps that the table `job_step` allows: to run is a new attempt, to be queued again needs
+a new owner. What operators have done is never rewritten.
 
 The rules are written once; SQLite and PostgreSQL differ in how a trigger is spelled. They are made
 anew after every change of the schema, so that a database's guards are always the code's.
@@ -77,9 +78,20 @@ _REFUSALS = (
         "UPDATE OF state",
         "job",
         """NOT EXISTS (SELECT 1 FROM job_step
-            WHERE from_state = OLD.state AND to_state = NEW.state)""",
+            WHERE from_state = OLD.state AND to_state = NEW.state)
+        OR (NEW.state = 'running' AND NEW.attempt <> OLD.attempt + 1)
+        OR (NEW.state = 'queued' AND NEW.fence <= OLD.fence)""",
         "a job does not take that step",
     ),
+    _Refusal(
+        "job_is_never_taken_back",
+        "UPDATE OF fence, attempt",
+        "job",
+        "NEW.fence < OLD.fence OR NEW.attempt < OLD.attempt",
+        "attempts and owners of a job only grow in number",
+    ),
+    _Refusal("audit_never_changes", "UPDATE", "audit_entry", "TRUE", "what was done never changes"),
+    _Refusal("audit_never_goes", "DELETE", "audit_entry", "TRUE", "what was done never goes"),
 )
 
 _HELD = "(SELECT {column} FROM transfer AS hold WHERE hold.id = NEW.pending_id)"

@@ -13,9 +13,9 @@ from sqlalchemy import Connection, inspect, text
 
 from photogram.core.errors import StorageError
 from photogram.storage import guards
-from photogram.storage.tables import metadata
+from photogram.storage.tables.collection import metadata
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 
 _FIRST: Final = "0001"
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Connection, update
 
 from photogram.core.errors import ConfigurationError, StorageError
-from photogram.storage import tables
 from photogram.storage.database import Database
+from photogram.storage.tables.ledger import account
 from tests.postgres import Cluster
 from tests.unit.storage.breaking import BreakingProxy
 from tests.unit.storage.stocked import Stock, execute, open_stock
@@ -77,7 +77,7 @@ def test_of_two_in_a_deadlock_one_is_done_again(stock: Stock) -> None:
     def rename(connection: Connection, first: str, second: str) -> None:
         for name in (first, second):
             connection.execute(
-                update(tables.account).where(tables.account.c.name == name).values(kind="customer")
+                update(account).where(account.c.name == name).values(kind="customer")
             )
             if name == first and len(calls) < 2:
                 calls.append(name)

@@ -15,9 +15,10 @@ from photogram.accounts.service import AccountService
 from photogram.core.errors import StorageError
 from photogram.generation.recovery import recover
 from photogram.ledger.service import LedgerService
-from photogram.storage import schema, tables
+from photogram.storage import schema
 from photogram.storage.database import Database
 from photogram.storage.guards import missing_guards
+from photogram.storage.tables.collection import metadata
 from tests.databases import sqlite_url
 from tests.postgres import Cluster
 from tests.unit.storage.stocked import PEPPER, Stock, execute, open_stock
@@ -97,13 +98,13 @@ def test_a_newer_schema_is_refused(stock: Stock) -> None:
     stock.database.transact(execute, "UPDATE alembic_version SET version_num = '9000'")
     with pytest.raises(StorageError, match=r"made by a newer Photogram \(schema 9000"):
         Database.open(stock.url, may_upgrade=True)
-    stock.database.transact(execute, "UPDATE alembic_version SET version_num = '0002'")
+    stock.database.transact(execute, "UPDATE alembic_version SET version_num = '0003'")
 
 
 def test_what_the_revisions_make_is_what_the_code_believes(stock: Stock) -> None:
     def differences(connection: Connection) -> list[object]:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
-        return list(compare_metadata(context, tables.metadata))
+        return list(compare_metadata(context, metadata))
 
     assert stock.database.transact(differences) == []
     assert stock.database.transact(missing_guards) == []
@@ -133,6 +134,7 @@ def test_problems_are_told_one_by_one(breakable_stock: Stock) -> None:
     assert breakable_stock.database.survey(schema.problems) == [
         "the table job is missing",
         "the guard job_goes_forward is missing",
+        "the guard job_is_never_taken_back is missing",
         "the guard job_starts_queued is missing",
         "the guard transfer_never_goes is missing",
     ]

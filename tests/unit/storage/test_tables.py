@@ -6,7 +6,8 @@ from sqlalchemy import Connection, insert, select, update
 from photogram.core.errors import StorageError
 from photogram.generation import repository as jobs
 from photogram.generation.states import TRANSITIONS, JobState
-from photogram.storage import tables
+from photogram.storage.tables.jobs import job
+from photogram.storage.tables.ledger import account, transfer
 from tests.postgres import Cluster
 from tests.unit.storage.stocked import Stock, execute, open_stock
 
@@ -59,11 +60,9 @@ def test_a_transfer_that_fits_no_hold_is_refused(
     job_id = stock.admit(100)
 
     def add(connection: Connection) -> None:
-        hold_id = connection.execute(
-            select(tables.job.c.hold_id).where(tables.job.c.id == job_id)
-        ).scalar_one()
+        hold_id = connection.execute(select(job.c.hold_id).where(job.c.id == job_id)).scalar_one()
         connection.execute(
-            insert(tables.transfer).values(
+            insert(transfer).values(
                 id="new",
                 debit_account_id=stock.customer.account_id,
                 credit_account_id="revenue",
@@ -81,7 +80,13 @@ def test_a_transfer_that_fits_no_hold_is_refused(
 
 
 def _set_state(connection: Connection, state: str) -> None:
-    connection.execute(update(tables.job).values(state=state))
+    """The state, with what else the step needs: an attempt to run, an owner to be queued again."""
+    values: dict[str, object] = {"state": state}
+    if state == JobState.RUNNING:
+        values["attempt"] = job.c.attempt + 1
+    if state == JobState.QUEUED:
+        values["fence"] = job.c.fence + 1
+    connection.execute(update(job).values(values))
 
 
 @pytest.mark.parametrize("after", JobState)
@@ -153,11 +158,9 @@ def test_instants_come_back_in_utc_whatever_zone_they_went_in_with(stock: Stock)
         if connection.dialect.name == "postgresql":
             execute(connection, "SET LOCAL TimeZone = 'Asia/Kathmandu'")
         connection.execute(
-            insert(tables.account).values(
-                id="new", kind="customer", name="new", created_at=elsewhere
-            )
+            insert(account).values(id="new", kind="customer", name="new", created_at=elsewhere)
         )
-        query = select(tables.account.c.created_at).where(tables.account.c.id == "new")
+        query = select(account.c.created_at).where(account.c.id == "new")
         return connection.execute(query).scalar_one()
 
     instant = stock.database.transact(write_and_read)

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from photogram.storage.tables import metadata
+from photogram.storage.tables.collection import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 context.run_migrations()

@@ -1,0 +1,58 @@
+"""Who may do what: keys of accounts, keys of operators, and what operators have done.
+
+A token is never stored, only its keyed hash.
+"""
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Integer, String, Table, Text
+
+from photogram.storage.tables.columns import UtcDateTime, metadata
+
+ALL_SCOPES = "generate read webhooks keys"
+
+api_key = Table(
+    "api_key",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("account_id", ForeignKey("account.id"), nullable=False),
+    Column("token_hash", String, nullable=False),
+    Column("name", String),
+    # Words with spaces between them.
+    Column("scopes", String, nullable=False, server_default=ALL_SCOPES),
+    # Null: the server's own limit, or none.
+    Column("requests_per_minute", Integer),
+    Column("jobs_at_once", Integer),
+    Column("spend_cap_micro", BigInteger),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+)
+
+admin_key = Table(
+    "admin_key",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("token_hash", String, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("revoked_at", UtcDateTime),
+)
+
+# Append-only; a guard keeps it so.
+audit_entry = Table(
+    "audit_entry",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("actor", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("details", Text, nullable=False, server_default="{}"),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+# What belongs to the database as a whole, such as the fingerprint of the secret that hashes tokens.
+installation = Table(
+    "installation",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("value", String, nullable=False),
+)
