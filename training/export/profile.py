@@ -20,12 +20,12 @@ SUGGESTED_PROMPTS: tuple[str, ...] = (
     "a wrapped gift on a teal background",
     "a smiling face with sunglasses",
     "an old CRT monitor on a desk in a messy room",
-    "a hamburger on a yellow background",
-    "a castle, 3d render",
+    "an alien on a black background",
+    "a red fire engine",
+    "a lion on a purple background",
+    "a blue car",
     "a tiger face, flat style",
-    "a watermelon, flat style",
-    "a cat on a blue background",
-    "a red apple",
+    "a heart on a pink background",
     "a rainbow",
 )
 
