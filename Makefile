@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev serve test test-long check format bench clean
+.PHONY: help install install-dev serve test test-long test-faults check format bench clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## +/\t/' | expand -t 14
@@ -35,6 +35,9 @@ test: install-dev  ## run all tests
 
 test-long: install-dev  ## run the tests that take minutes: pictures bit by bit in 200 mixes
 	$(BIN)/python -m pytest -m long
+
+test-faults: install-dev  ## prove by faults, 15 minutes: servers killed at every point, disks full, databases gone
+	$(BIN)/python -m pytest -m "" tests/faults tests/property/test_ledger.py
 
 check: install-dev  ## style, types, import layers and sizes
 	$(BIN)/ruff check .

@@ -36,7 +36,10 @@ _SHAPE = """
 # A replica trusts whom it copies, and asks no trigger.
 _EMPTY = """
     SET LOCAL session_replication_role = replica;
+    DELETE FROM idempotency; DELETE FROM image; DELETE FROM asset; DELETE FROM server;
     DELETE FROM job; DELETE FROM transfer; DELETE FROM api_key;
+    DELETE FROM audit_entry; DELETE FROM admin_key; DELETE FROM installation;
+    DELETE FROM delivery; DELETE FROM message; DELETE FROM webhook;
     DELETE FROM account WHERE kind = 'customer';
     UPDATE account SET debits_pending = 0, debits_posted = 0, credits_pending = 0,
         credits_posted = 0

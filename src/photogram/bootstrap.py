@@ -9,6 +9,7 @@ import contextlib
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from ipaddress import ip_address
 from math import ceil
 from pathlib import Path
@@ -17,7 +18,9 @@ import structlog
 import uvicorn
 
 from photogram.accounts.models import NewKey
+from photogram.accounts.operators import OperatorService
 from photogram.accounts.service import AccountService
+from photogram.api.admin.server import serve_operators
 from photogram.api.app import create_app
 from photogram.api.body import BODY_TIMEOUT_S
 from photogram.api.deps import Services
@@ -29,12 +32,19 @@ from photogram.core.settings import Settings
 from photogram.engine.batching import StepLimits
 from photogram.engine.local import LocalEngine
 from photogram.engine.process import WorkerConfig
-from photogram.generation.recovery import recover
-from photogram.generation.service import GenerationService
+from photogram.generation.lease import ServerLease
+from photogram.generation.recovery import Recovery
+from photogram.generation.results import Results
+from photogram.generation.retention import Retention
+from photogram.generation.service import GenerationService, Limits
 from photogram.ledger.pricing import PriceTable, parse_credits
 from photogram.ledger.service import LedgerService
+from photogram.storage.blobs import BlobFolder
 from photogram.storage.database import Database
 from photogram.storage.folder import DataFolder
+from photogram.webhooks.addresses import AddressGuard
+from photogram.webhooks.courier import Courier
+from photogram.webhooks.service import WebhookService
 from photogram.weights.locate import inspect
 
 FIRST_ACCOUNT = "default"
@@ -53,7 +63,9 @@ class Store:
 
     folder: DataFolder
     database: Database
+    blobs: BlobFolder
     accounts: AccountService
+    operators: OperatorService
     ledger: LedgerService
 
 
@@ -94,7 +106,8 @@ def open_store(settings: Settings, *, is_alone: bool = False) -> Iterator[Store]
             Otherwise other processes may have both open too.
 
     Raises:
-        ConfigurationError: The folder is to be locked, and another server holds it.
+        ConfigurationError: The folder is to be locked, and another server holds it; or it belongs
+            to another database.
         StorageError: One of them cannot be read or written, or is another version's.
     """
     with DataFolder.open(settings.data) as folder:
@@ -103,8 +116,17 @@ def open_store(settings: Settings, *, is_alone: bool = False) -> Iterator[Store]
         # Another server, with another folder, may be using the same PostgreSQL.
         may_upgrade = is_alone and settings.database_url is None
         with _open_database(settings, folder, may_upgrade=may_upgrade) as database:
-            accounts = AccountService(database, folder.pepper())
-            yield Store(folder, database, accounts, LedgerService(database))
+            pepper = folder.pepper()
+            accounts = AccountService(database, pepper)
+            accounts.prove_pepper()
+            yield Store(
+                folder,
+                database,
+                _blobs(settings, folder),
+                accounts,
+                OperatorService(database, pepper),
+                LedgerService(database),
+            )
 
 
 @contextlib.contextmanager
@@ -119,6 +141,11 @@ def open_for_upgrade(settings: Settings) -> Iterator[Database]:
         folder.lock()
         with _open_database(settings, folder, may_upgrade=True) as database:
             yield database
+
+
+def _blobs(settings: Settings, folder: DataFolder) -> BlobFolder:
+    path = settings.results or folder.path / "results"
+    return BlobFolder(path, floor_bytes=settings.disk_floor_mib * 2**20)
 
 
 def _open_database(
@@ -146,24 +173,25 @@ def serve(settings: Settings, announce: Callable[[Announcement], None]) -> None:
         StorageError: The data folder or the database cannot be written.
     """
     folder = model_folder(settings)
-    model = inspect(folder).model
+    model = inspect(folder).model.in_precision(settings.dtype)
     with (
         _listen(settings.host, settings.port) as listener,
+        _listen_for_operators(settings) as admin_listener,
         open_store(settings, is_alone=True) as store,
     ):
-        store.database.claim()
-        if num_jobs := recover(store.database):
-            _log.warning("jobs_of_the_last_server_ended_unbilled", num_jobs=num_jobs)
+        store.blobs.prepare()
         engine = LocalEngine(
             model,
             _worker_config(settings, folder),
             queue_limit=settings.queue_limit,
             silence_s=settings.worker_silence_s,
         )
-        asyncio.run(_run(settings, store, engine, listener, announce))
+        asyncio.run(_run(settings, store, engine, (listener, admin_listener), announce))
 
 
-def build_services(settings: Settings, store: Store, engine: LocalEngine) -> Services:
+def build_services(
+    settings: Settings, store: Store, engine: LocalEngine, server_id: str, courier: Courier
+) -> Services:
     """Everything that the routes use."""
     prices = PriceTable(
         per_image=settings.price_per_image,
@@ -174,8 +202,11 @@ def build_services(settings: Settings, store: Store, engine: LocalEngine) -> Ser
         store.database,
         engine,
         prices,
-        job_timeout_s=settings.job_timeout_s,
+        Results(store.blobs, timedelta(hours=settings.results_hours)),
+        server_id=server_id,
+        limits=Limits(settings.job_timeout_s, settings.async_timeout_s, settings.jobs_per_account),
         with_prompt=settings.embed_prompt,
+        on_end=courier.wake,
     )
     return Services(
         settings=settings,
@@ -183,19 +214,28 @@ def build_services(settings: Settings, store: Store, engine: LocalEngine) -> Ser
         accounts=store.accounts,
         ledger=store.ledger,
         generation=generation,
+        webhooks=WebhookService(store.database, _address_guard(settings), courier.wake),
         database=store.database,
         folder=store.folder,
     )
+
+
+def _address_guard(settings: Settings) -> AddressGuard:
+    return AddressGuard(may_be_private=settings.webhook_private_addresses)
 
 
 async def _run(
     settings: Settings,
     store: Store,
     engine: LocalEngine,
-    listener: socket.socket,
+    listeners: tuple[socket.socket, socket.socket | None],
     announce: Callable[[Announcement], None],
 ) -> None:
-    services = build_services(settings, store, engine)
+    # The data folder's lock keeps every other server off a SQLite file; PostgreSQL may be shared.
+    lease = ServerLease(store.database, is_alone=settings.database_url is None)
+    courier = Courier(store.database, _address_guard(settings))
+    services = build_services(settings, store, engine, lease.server_id, courier)
+    recovery = Recovery(store.database, services.generation, lease.server_id)
     server = DrainingServer(
         uvicorn.Config(
             create_app(services),
@@ -210,16 +250,30 @@ async def _run(
         drain_timeout_s=settings.drain_timeout_s,
     )
     await engine.start()
-    checker = asyncio.create_task(store.ledger.watch())
+    watches = [
+        asyncio.create_task(each)
+        for each in (
+            store.ledger.watch(),
+            lease.keep(),
+            recovery.watch(),
+            Retention(store.database, store.blobs).watch(),
+            courier.run(),
+        )
+    ]
     watcher = asyncio.create_task(_announce_when_ready(settings, store, engine, server, announce))
     watcher.add_done_callback(server.end_if_failed)
     try:
-        await server.serve(sockets=[listener])
+        listener, admin_listener = listeners
+        async with serve_operators(services, store.operators, admin_listener):
+            await server.serve(sockets=[listener])
     finally:
-        checker.cancel()
         watcher.cancel()
         await engine.close()
         await services.generation.close()
+        for watch in watches:
+            watch.cancel()
+        await asyncio.gather(*watches, return_exceptions=True)
+        lease.end()
     with contextlib.suppress(asyncio.CancelledError):
         await watcher
 
@@ -276,6 +330,14 @@ def _worker_config(settings: Settings, model: Path) -> WorkerConfig:
         limits=StepLimits(settings.step_target_s, settings.batch_tokens),
         log_level=settings.log_level,
     )
+
+
+def _listen_for_operators(
+    settings: Settings,
+) -> contextlib.AbstractContextManager[socket.socket | None]:
+    if settings.admin_port is None:
+        return contextlib.nullcontext()
+    return _listen(settings.admin_host, settings.admin_port)
 
 
 def _listen(host: str, port: int) -> socket.socket:

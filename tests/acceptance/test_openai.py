@@ -13,6 +13,7 @@ import openai
 import pytest
 import structlog
 from openai import AsyncOpenAI, OpenAI
+from openai.types import ImageGenPartialImageEvent
 from PIL import Image
 
 from photogram.engine.fake import FakeEngine
@@ -111,7 +112,7 @@ class TestGenerate:
 class TestStream:
     def test_each_picture_is_an_event(self, client: OpenAI, site: Site) -> None:
         with client.images.generate(
-            prompt=PROMPT, n=2, stream=True, partial_images=2, extra_body={"seed": 7}
+            prompt=PROMPT, n=2, stream=True, user="ann", extra_body={"seed": 7}
         ) as stream:
             events = list(stream)
         assert [event.type for event in events] == ["image_generation.completed"] * 2
@@ -120,8 +121,36 @@ class TestStream:
         assert (events[0].size, events[0].quality) == ("64x64", "medium")
         assert events[0].usage.total_tokens == 20
         assert stream.response.headers["x-seed-value"] == "7"
-        assert stream.response.headers["x-ignored-parameters"] == "partial_images"
+        assert stream.response.headers["x-ignored-parameters"] == "user"
         assert site.balance_micro() == ALL - 2 * 19_737
+
+    @pytest.mark.parametrize("wanted", [0, 1, 3])
+    def test_partial_images_come_before_the_picture_and_cost_nothing(
+        self, client: OpenAI, site: Site, wanted: int
+    ) -> None:
+        with client.images.generate(prompt=PROMPT, stream=True, partial_images=wanted) as stream:
+            *partial, completed = list(stream)
+        assert completed.type == "image_generation.completed"
+        assert [event.partial_image_index for event in partial] == list(range(wanted))
+        for event in partial:
+            assert isinstance(event, ImageGenPartialImageEvent)
+            ImageGenPartialImageEvent.model_validate(event.model_dump(), strict=True)
+            assert event.type == "image_generation.partial_image"
+            assert opened(event.b64_json).format == event.output_format.upper()
+            assert opened(event.b64_json).size < opened(completed.b64_json).size
+            assert (event.size, event.quality) == (completed.size, completed.quality)
+            assert event.created_at > 1_700_000_000
+        assert site.balance_micro() == ALL - 19_737
+
+    def test_of_several_pictures_the_first_has_partial_images(self, client: OpenAI) -> None:
+        with client.images.generate(prompt=PROMPT, n=2, stream=True, partial_images=2) as stream:
+            types = [event.type.removeprefix("image_generation.") for event in stream]
+        assert types == ["partial_image"] * 2 + ["completed"] * 2
+
+    def test_without_a_stream_none_are_drawn(self, client: OpenAI, site: Site) -> None:
+        client.images.generate(prompt=PROMPT, partial_images=3)
+        (job,) = site.engine.submitted
+        assert job.num_previews == 0
 
     async def test_the_async_client(self, url: str, site: Site) -> None:
         async with AsyncOpenAI(api_key=site.key.token, base_url=f"{url}/v1") as client:
@@ -178,6 +207,7 @@ class TestErrors:
             ({"n": 5}, "n", ["n must", "1", "4"]),
             ({"size": "1024x1024"}, "size", ["auto", "64x64", "96x48"]),
             ({"quality": "max"}, "quality", ["low", "medium", "high"]),
+            ({"partial_images": 4}, "partial_images", ["0", "3"]),
             ({"output_format": "gif"}, "output_format", ["png", "jpeg", "webp"]),
             ({"response_format": "url"}, "response_format", ["b64_json"]),
             ({"background": "transparent"}, "background", ["opaque"]),

@@ -8,12 +8,18 @@ import httpx
 import pytest
 from PIL import Image
 from segmind import SegmindClient, SegmindError
+from segmind.v2 import InferenceFailed, InferenceTimeout
 from segmindapi.T2I import T2I
 
 from photogram.engine.fake import FakeEngine
 from tests.unit.api.serving import Site, open_site, serve
 
-VENDOR = {"api.segmind.com", "api.spotprod.segmind.com", "cloud.segmind.com"}
+VENDOR = {
+    "api.segmind.com",
+    "api.spotprod.segmind.com",
+    "cloud.segmind.com",
+    "workflows-api.segmind.com",
+}
 
 
 class ToOtherHost(httpx.HTTPTransport):
@@ -24,10 +30,11 @@ class ToOtherHost(httpx.HTTPTransport):
         self._to = httpx.URL(url)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        assert request.url.host in VENDOR
+        assert request.url.host in {*VENDOR, self._to.host}
         request.url = request.url.copy_with(
             scheme=self._to.scheme, host=self._to.host, port=self._to.port
         )
+        request.headers["host"] = self._to.netloc.decode()
         return super().handle_request(request)
 
 
@@ -129,3 +136,91 @@ def test_the_old_sdk_gives_a_picture_and_the_credits(
     old = T2I(f"{url}/v1/flux-dev", api_key=site.key.token)
     assert old.generate("a red fox").format == "WEBP"
     assert "9.980263 credits remaining" in capsys.readouterr().out
+
+
+def test_run_gives_addresses_that_work(sdk: SegmindClient) -> None:
+    answer = sdk.run("flux-dev", prompt="a red fox", steps=2, seed=7, samples=2)
+    assert (answer["status"], answer["seed"]) == ("COMPLETED", 7)
+    assert answer["output"] == answer["images"][0]["url"]
+    for image in answer["images"]:
+        picture = Image.open(io.BytesIO(httpx.get(image["url"]).content))
+        assert (picture.format, picture.size) == ("WEBP", (64, 64))
+
+
+def test_a_job_is_waited_for(sdk: SegmindClient) -> None:
+    job = sdk.submit_async("flux-dev", prompt="a red fox", steps=2)
+    assert job.submit_response["status"] == "QUEUED"
+    assert job.wait(interval=0.05)["metrics"]["cost"] > 0
+    assert job.status()["status"] == "COMPLETED"
+    assert job.result()["request_id"] == job.request_id
+
+
+def test_a_job_that_fails_says_why(tmp_path: Path) -> None:
+    engine = FakeEngine(fail_with="the model is out of paint")
+    with open_site(tmp_path / "data", engine) as site, serve(site) as url:
+        sdk = client_at(url, site.key.token)
+        job = sdk.submit_async("flux-dev", prompt="a red fox")
+        with pytest.raises(InferenceFailed) as failed:
+            job.wait(interval=0.05)
+        assert job.result()["code"] == "inference_failed"
+        sdk._client.close()
+    assert failed.value.detail == "the model is out of paint"
+    assert failed.value.status_body["request_id"] == job.request_id
+
+
+def test_a_job_that_takes_too_long_is_still_there(tmp_path: Path) -> None:
+    engine = FakeEngine(step_s=0.5)
+    with open_site(tmp_path / "data", engine) as site, serve(site) as url:
+        sdk = client_at(url, site.key.token)
+        job = sdk.submit_async("flux-dev", prompt="a red fox", steps=4)
+        with pytest.raises(InferenceTimeout):
+            job.wait(timeout=0.1, interval=0.05)
+        assert job.wait(interval=0.1)["status"] == "COMPLETED"
+        sdk._client.close()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [({}, ["prompt"]), ({"prompt": "fox", "steps": 51, "webhook_url": "x"}, ["steps", "webhook"])],
+)
+def test_a_wrong_job_is_refused_at_once(
+    sdk: SegmindClient, parameters: dict[str, object], words: list[str]
+) -> None:
+    with pytest.raises(SegmindError) as failed:
+        sdk.run("flux-dev", **parameters)
+    assert failed.value.status == 400
+    for word in words:
+        assert word in str(failed.value)
+
+
+def test_its_generations_are_listed(sdk: SegmindClient, site: Site) -> None:
+    done = sdk.run("flux-dev", prompt="a red fox", steps=2, samples=2)
+    lists = [
+        sdk.generations.recent("flux-dev")["generations"],
+        sdk.generations.list(model_name="flux", user_id=site.account_id)["generations"],
+        sdk.generations.history(status="COMPLETED", sort_by="credits_deduction")["requests"],
+    ]
+    for rows in lists:
+        assert [row["generation_url"] for row in rows] == [image["url"] for image in done["images"]]
+        assert {row["request_id"] for row in rows} == {done["request_id"]}
+        assert rows[0]["credits_deduction"] == done["metrics"]["cost"]
+        assert rows[0]["parameters"]["prompt"] == rows[0]["prompt"] == "a red fox"
+    assert sdk.generations.get(done["request_id"]) == lists[2][0]
+    with pytest.raises(SegmindError) as failed:
+        sdk.generations.get("another/one")
+    assert failed.value.status == 404
+
+
+def test_its_files_are_kept(sdk: SegmindClient, tmp_path: Path) -> None:
+    files = [tmp_path / "fox.png", tmp_path / "fox.jpg"]
+    for file in files:
+        Image.new("RGB", (9, 7), "red").save(file)
+    answer = sdk.files.upload([*files])
+    for file, url in zip(files, answer["file_urls"], strict=True):
+        assert httpx.get(url).content == file.read_bytes()
+    vector = tmp_path / "fox.svg"
+    vector.write_text("<svg/>")
+    with pytest.raises(SegmindError) as failed:
+        sdk.files.upload(vector)
+    assert failed.value.status == 400
+    assert "PNG, JPEG or WebP" in str(failed.value)

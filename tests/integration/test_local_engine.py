@@ -1,6 +1,7 @@
 """The worker process, with a tiny real checkpoint: jobs, cancellation, deaths, and what it owns."""
 
 import asyncio
+import io
 import os
 import signal
 import subprocess
@@ -12,9 +13,20 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from PIL import Image
 
 from photogram.core.errors import DeadlineExceededError, EngineOverloadedError
-from photogram.core.messages import CANCELLED, DRAINING, Failed, Finished, JobEvent, Progress
+from photogram.core.messages import (
+    CANCELLED,
+    DRAINING,
+    WORKER_LOST,
+    Failed,
+    Finished,
+    JobEvent,
+    Preview,
+    Progress,
+    Started,
+)
 from photogram.engine.batching import StepLimits
 from photogram.engine.local import LocalEngine
 from photogram.engine.process import WorkerConfig
@@ -68,9 +80,12 @@ async def run(engine: LocalEngine, name: str, **fields: object) -> list[JobEvent
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_job_comes_back_as_files_after_its_progress(engine: LocalEngine) -> None:
-    *progress, finished = await run(engine, "a", num_steps=3, seeds=(5, 6), image_format="png")
+    started, *progress, finished = await run(
+        engine, "a", num_steps=3, seeds=(5, 6), image_format="png"
+    )
+    assert started == Started("a")
     assert isinstance(finished, Finished)
-    assert [event.step for event in progress if isinstance(event, Progress)] == [1, 2, 3]
+    assert progress == [Progress("a", step, 3) for step in (1, 2, 3)]
     assert [image.seed for image in finished.images] == [5, 6]
     assert all(image.data.startswith(b"\x89PNG") for image in finished.images)
     assert engine.num_jobs == 0
@@ -89,11 +104,28 @@ async def test_a_picture_is_the_same_bytes_alone_and_among_others(engine: LocalE
 
 
 @pytest.mark.asyncio(loop_scope="module")
+async def test_previews_come_on_the_way_and_leave_the_picture_as_it_is(engine: LocalEngine) -> None:
+    *_, unseen = await run(engine, "unseen", prompt="a cat", num_steps=6)
+    *events, seen = await run(engine, "seen", prompt="a cat", num_steps=6, num_previews=2)
+    assert isinstance(seen, Finished)
+    assert isinstance(unseen, Finished)
+    assert seen.images == unseen.images
+    previews = [event for event in events if isinstance(event, Preview)]
+    assert [(each.index, each.step, each.content_type) for each in previews] == [
+        (0, 2, "image/jpeg"),
+        (0, 4, "image/jpeg"),
+    ]
+    for each in previews:
+        assert Image.open(io.BytesIO(each.data)).size == (64, 64)
+    assert previews[0].data != previews[1].data
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_cancel_takes_effect_within_one_step(engine: LocalEngine) -> None:
     one = job("c", num_steps=50)
     events = engine.submit(one, engine.acquire(one))
-    first = await anext(events)
-    assert isinstance(first, Progress)
+    assert isinstance(await anext(events), Started)
+    assert isinstance(await anext(events), Progress)
     engine.cancel("c")
     rest = [event async for event in events]
     assert isinstance(rest[-1], Failed)
@@ -149,14 +181,16 @@ async def test_killed_worker_fails_its_jobs_and_is_replaced(engine: LocalEngine)
     pid = engine.worker_pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
+    killed_at = time.monotonic()
     *_, last = [event async for event in events]
     assert isinstance(last, Failed)
-    assert last.code == "inference_failed"
+    assert last.code == WORKER_LOST
     assert engine.num_jobs == 0
     with pytest.raises(EngineOverloadedError) as refused:
         engine.acquire(one)
     assert refused.value.error_code == "model_loading"
     await until_ready(engine)
+    assert time.monotonic() > killed_at + 1, "a worker that dies soon has a pause after it"
     assert engine.worker_pid != pid
     assert isinstance((await run(engine, "after"))[-1], Finished)
 
@@ -197,10 +231,12 @@ async def test_a_worker_that_hangs_is_unready_and_then_replaced(checkpoint: Path
         while engine.is_ready:
             await asyncio.sleep(0.02)
     assert is_alive(pid)
-    with pytest.raises(EngineOverloadedError):
+    with pytest.raises(EngineOverloadedError, match="does not answer") as refused:
         engine.acquire(job("meanwhile"))
+    assert refused.value.error_code == "not_ready"
     *_, last = await stuck
     assert isinstance(last, Failed)
+    assert last.code == WORKER_LOST
     assert not is_alive(pid)
     await until_ready(engine)
     assert isinstance((await run(engine, "after"))[-1], Finished)

@@ -6,10 +6,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from photogram.core.errors import StorageError
-from photogram.generation import repository as jobs
-from photogram.generation.recovery import recover
+from photogram.generation.repository import jobs
 from tests.postgres import Cluster
-from tests.unit.storage.stocked import Stock, new_job, open_stock
+from tests.unit.storage.stocked import Stock, new_job, open_stock, succeed, take_over_all
 
 _NUM_CALLERS = 4
 
@@ -30,7 +29,7 @@ class _Load:
             try:
                 self._stock.database.transact(jobs.admit, job)
                 self.admitted.add(job.id)
-                self._stock.database.transact(jobs.succeed, job.id, 7)
+                self._stock.database.transact(succeed, job.id, 7)
                 self.succeeded.add(job.id)
             except StorageError as error:
                 self.refused.append(error)
@@ -63,7 +62,7 @@ def test_a_crash_of_the_database_under_load_loses_nothing_acknowledged() -> None
             caller.result()
         assert all(error.retry_after_s is not None for error in load.refused)
         assert stock.ledger.check().violations == ()
-        recover(stock.database)
+        take_over_all(stock.database)
         assert {stock.job(job_id)[0] for job_id in load.succeeded} == {"succeeded"}
         for job_id in load.admitted - load.succeeded:
             assert stock.job(job_id)[0] in {"succeeded", "failed"}

@@ -99,7 +99,7 @@ def test_a_full_disk_is_told_at_the_start(small_disk: Path) -> None:
 def test_a_file_that_may_not_grow_is_no_raw_error(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     with open_stock(sqlite_url(tmp_path), amount_micro=1_000_000) as stock:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (256 * 1024, limits[1]))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (512 * 1024, limits[1]))
         try:
             with pytest.raises(StorageError) as refused:
                 _admit_many(stock)

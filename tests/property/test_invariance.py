@@ -36,6 +36,7 @@ orders = st.builds(
     guidance=st.sampled_from([0.0, 1.5, 3.5]),
     seeds=st.sampled_from([(7,), (7, 8), (1, 2, 3)]),
     image_format=st.just("png"),
+    num_previews=st.sampled_from([0, 0, 2]),
 )
 prices = st.floats(1e-6, 1e-2)
 tables = st.builds(
@@ -129,7 +130,7 @@ def check(engine: Engine, mix: Mix) -> None:
     for number, (_, job) in enumerate(mix.arrivals):
         last = ends[str(number)]
         if isinstance(last, Finished):
-            key = replace(job, tenant="", seeds=())
+            key = replace(job, tenant="", seeds=(), num_previews=0)
             assert [image.data for image in last.images] == [
                 engine.alone(key, seed) for seed in job.seeds
             ]

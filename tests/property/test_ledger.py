@@ -20,14 +20,13 @@ from hypothesis.stateful import (
 from photogram.accounts.models import Principal
 from photogram.accounts.service import AccountService
 from photogram.core.errors import ConflictError, InsufficientCreditsError
-from photogram.generation import repository as jobs
-from photogram.generation.recovery import recover
+from photogram.generation.repository import jobs
 from photogram.generation.states import JobState
 from photogram.ledger import repository
 from photogram.ledger.entries import Balance
 from photogram.ledger.service import LedgerService
 from photogram.storage.database import Database
-from tests.unit.storage.stocked import PEPPER, new_job
+from tests.unit.storage.stocked import PEPPER, fail, new_job, succeed, take_over_all
 
 NewDatabase = Callable[[], contextlib.AbstractContextManager[str]]
 
@@ -122,13 +121,13 @@ class LedgerMachine(RuleBasedStateMachine):
     def succeed(self, job_id: str, share: float) -> None:
         if job_id not in self.held:
             with pytest.raises(ConflictError):
-                self.database.transact(jobs.succeed, job_id, 0)
+                self.database.transact(succeed, job_id, 0)
             return
         who, held, free = self.held[job_id]
         with pytest.raises(ConflictError):
-            self.database.transact(jobs.succeed, job_id, held + 1)
+            self.database.transact(succeed, job_id, held + 1)
         amount = int(share * held)
-        remaining = self.database.transact(jobs.succeed, job_id, amount)
+        remaining = self.database.transact(succeed, job_id, amount)
         del self.held[job_id]
         self.spent[who] += amount
         self.paid[job_id] = (who, amount, min(free, amount))
@@ -153,9 +152,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def fail(self, job_id: str, state: JobState) -> None:
         if job_id not in self.held:
             with pytest.raises(ConflictError):
-                self.database.transact(jobs.fail, job_id, state, "test")
+                self.database.transact(fail, job_id, state, "test")
             return
-        self.database.transact(jobs.fail, job_id, state, "test")
+        self.database.transact(fail, job_id, state, "test")
         who, _, free = self.held.pop(job_id)
         self.free[who] += free
 
@@ -168,7 +167,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def restart(self) -> None:
         self.database.close()
         self._open()
-        assert recover(self.database) == len(self.held)
+        assert take_over_all(self.database) == len(self.held)
         for who, _, free in self.held.values():
             self.free[who] += free
         self.held.clear()

@@ -8,11 +8,11 @@ import pytest
 
 from photogram.accounts.service import AccountService
 from photogram.core.errors import ConflictError, InsufficientCreditsError
-from photogram.generation import repository as jobs
+from photogram.generation.repository import jobs
 from photogram.ledger import repository
 from photogram.ledger.service import LedgerService
 from photogram.storage.database import Database
-from tests.unit.storage.stocked import PEPPER, Stock, new_job, open_stock
+from tests.unit.storage.stocked import PEPPER, Stock, new_job, open_stock, succeed
 
 NUM_CALLERS = 64
 NUM_PAID = 10
@@ -71,7 +71,7 @@ def test_of_many_who_resolve_one_hold_one_wins(database_url: str) -> None:
 def test_of_many_refunds_no_more_is_given_than_was_paid(database_url: str, is_same: bool) -> None:
     with open_stock(database_url, amount_micro=1_000) as stock:
         job_id = stock.admit(1_000)
-        stock.database.transact(jobs.succeed, job_id, 1_000)
+        stock.database.transact(succeed, job_id, 1_000)
         databases = [Database.open(database_url, patience_s=60) for _ in range(4)]
 
         def refund(caller: int) -> bool:
@@ -140,4 +140,4 @@ def test_a_second_process_writes_at_the_same_time(database_url: str) -> None:
 
 def _run_one_job(stock: Stock) -> None:
     job_id = stock.admit(1)
-    stock.database.transact(jobs.succeed, job_id, 1)
+    stock.database.transact(succeed, job_id, 1)

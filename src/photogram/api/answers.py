@@ -10,7 +10,8 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from photogram.core.messages import EncodedImage
-from photogram.generation.dispatcher import Outcome
+from photogram.generation.closing import Outcome
+from photogram.generation.records import RunFigures
 
 
 def as_credits(amount_micro: int) -> float:
@@ -72,12 +73,24 @@ class Metrics(BaseModel):
     @classmethod
     def of(cls, outcome: Outcome) -> Self:
         """Those of a request that has run."""
+        return cls.kept(
+            RunFigures.of(
+                outcome.finished,
+                outcome.total_time_s,
+                outcome.cost_micro,
+                outcome.remaining_micro,
+            )
+        )
+
+    @classmethod
+    def kept(cls, figures: RunFigures) -> Self:
+        """Those that are kept with a job."""
         return cls(
-            cost=as_credits(outcome.cost_micro),
-            remaining_credits=as_credits(outcome.remaining_micro),
-            inference_time=round(outcome.finished.generation_time_s, 3),
-            queue_time=round(outcome.finished.queue_time_s, 3),
-            total_time=round(outcome.total_time_s, 3),
+            cost=as_credits(figures.cost_micro),
+            remaining_credits=as_credits(figures.remaining_micro),
+            inference_time=round(figures.generation_time_s, 3),
+            queue_time=round(figures.queue_time_s, 3),
+            total_time=round(figures.total_time_s, 3),
         )
 
 

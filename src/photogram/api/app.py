@@ -1,17 +1,19 @@
 """The HTTP application: services come in, an ASGI app goes out.
 
-Every route needs a key, but for the public ones that are named here. The app starts and stops
+Every route needs a key with a right that the route itself states, but for the public ones that are
+named here: an app with a route that states nothing is not made. The app starts and stops
 nothing: engine and database belong to whoever made them.
 """
 
 from importlib.metadata import version
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from photogram.api.body import BODY_TIMEOUT_S
-from photogram.api.deps import Services, authenticate
+from photogram.api.deps import Needs, Services
 from photogram.api.errors import (
     ClientGoneError,
     answer_nobody,
@@ -19,13 +21,26 @@ from photogram.api.errors import (
     answer_routing_error,
 )
 from photogram.api.middleware import Bookkeeper, Cors, Guard
-from photogram.api.ratelimit import AccountSlots, KeyRates
-from photogram.api.routes import account, health, models, openai_images, pictures, segmind
+from photogram.api.ratelimit import KeyRates, Slots
+from photogram.api.routes import (
+    account,
+    assets,
+    files,
+    generations,
+    health,
+    keys,
+    models,
+    openai_images,
+    pictures,
+    requests,
+    segmind,
+    webhooks,
+)
 from photogram.core import clock
 from photogram.core.errors import PhotogramError
 
-PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json"})
-"""Everything else asks for a key."""
+PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json", "/v1/files/{file_name}"})
+"""Everything else asks for a key. Nobody can guess the name of a file."""
 
 
 def create_app(services: Services, *, body_timeout_s: float = BODY_TIMEOUT_S) -> FastAPI:
@@ -57,10 +72,19 @@ def create_app(services: Services, *, body_timeout_s: float = BODY_TIMEOUT_S) ->
     app.state.body_timeout_s = body_timeout_s
     app.state.database_probe = health.DatabaseProbe(services.database)
     app.state.started_s = int(clock.now().timestamp())
-    per_minute = services.settings.requests_per_minute
-    app.state.rates = KeyRates(per_minute) if per_minute else None
-    app.state.slots = AccountSlots(services.settings.jobs_per_account)
-    app.include_router(health.router)
-    for keyed in (pictures, openai_images, account, models, segmind):
-        app.include_router(keyed.router, dependencies=[Depends(authenticate)])
+    app.state.rates = KeyRates()
+    app.state.slots = Slots()
+    for public in (health, files):
+        app.include_router(public.router)
+    painting = (pictures, requests, openai_images, assets)
+    for keyed in (*painting, account, generations, keys, models, segmind, webhooks):
+        app.include_router(keyed.router)
+    _check_rights(app)
     return app
+
+
+def _check_rights(app: FastAPI) -> None:
+    for route in iter_route_contexts(app.routes):
+        needed = (each.dependency for each in getattr(route, "dependencies", ()))
+        if route.path not in PUBLIC_PATHS and not any(isinstance(each, Needs) for each in needed):
+            raise RuntimeError(f"{route.path} states no scope: give it dependencies=[needs(...)]")

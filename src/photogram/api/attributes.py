@@ -171,6 +171,16 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         False,
         "Answer in JSON, whatever `Accept` says.",
     ),
+    Attribute(
+        "previews",
+        "integer",
+        0,
+        "In an event stream: so many previews of each picture, evenly spread over its steps, "
+        "rough and at most 256 pixels long. They change nothing of the picture. A busy server leaves "
+        "some out; other forms of the answer have none.",
+        minimum=0,
+        maximum=10,
+    ),
 )
 
 

@@ -25,14 +25,16 @@ MAX_BODY_BYTES = 1024 * 1024
 BODY_TIMEOUT_S = 15.0
 MAX_DEPTH = 8
 _MAX_FORM_FIELDS = 100
-# A body that is somewhat too large is read to its end and thrown away, so that clients that write
-# first and read later still get to see the 413.
-_MAX_DISCARDED_BYTES = 20 * 1024 * 1024
+# A body without files that is as large is read to its end and thrown away, so that clients that
+# write first and read later still get to see the 413.
+MAX_UPLOAD_BYTES = 20 * 1024 * 1024
 
 Fields = dict[str, object]
 
 
-async def read_fields(request: Request, *, timeout_s: float) -> Fields:
+async def read_fields(
+    request: Request, *, timeout_s: float, max_bytes: int = MAX_BODY_BYTES
+) -> Fields:
     """Read the body and parse it.
 
     A form's file arrives as bytes, all its other fields as text.
@@ -40,9 +42,10 @@ async def read_fields(request: Request, *, timeout_s: float) -> Fields:
     Args:
         request: Nothing of its body may have been read yet.
         timeout_s: Seconds within which the body has to be complete.
+        max_bytes: How large it may be; at most `MAX_UPLOAD_BYTES`.
 
     Raises:
-        PayloadTooLargeError: More than `MAX_BODY_BYTES`.
+        PayloadTooLargeError: It is larger.
         BodyTimeoutError: Not complete in time.
         UnsupportedMediaTypeError: Neither JSON nor a multipart form.
         InvalidRequestError: Broken JSON, or no object.
@@ -51,7 +54,7 @@ async def read_fields(request: Request, *, timeout_s: float) -> Fields:
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise UnsupportedMediaTypeError("the body is compressed; send it as it is")
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    body = await _read_body(request, timeout_s)
+    body = await _read_body(request, timeout_s, max_bytes)
     if content_type == "multipart/form-data":
         return await _parse_form(request, body)
     if not _may_be_json(content_type, body):
@@ -61,18 +64,18 @@ async def read_fields(request: Request, *, timeout_s: float) -> Fields:
     return parse_json(body)
 
 
-async def _read_body(request: Request, timeout_s: float) -> bytes:
+async def _read_body(request: Request, timeout_s: float, max_bytes: int) -> bytes:
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and len(declared) < 20 and int(declared) > _MAX_DISCARDED_BYTES:
-        raise _too_large()
+    if declared.isdecimal() and len(declared) < 20 and int(declared) > MAX_UPLOAD_BYTES:
+        raise _too_large(max_bytes)
     try:
         async with asyncio.timeout(timeout_s):
-            return await _collect(request.receive)
+            return await _collect(request.receive, max_bytes)
     except TimeoutError:
         raise BodyTimeoutError(f"the body did not arrive within {timeout_s:g} seconds") from None
 
 
-async def _collect(receive: Receive) -> bytes:
+async def _collect(receive: Receive, max_bytes: int) -> bytes:
     body = bytearray()
     num_received = 0
     more = True
@@ -82,18 +85,18 @@ async def _collect(receive: Receive) -> bytes:
             raise ClientGoneError
         chunk = message.get("body", b"")
         num_received += len(chunk)
-        if num_received <= MAX_BODY_BYTES:
+        if num_received <= max_bytes:
             body += chunk
-        elif num_received > _MAX_DISCARDED_BYTES:
+        elif num_received > MAX_UPLOAD_BYTES:
             break
         more = message.get("more_body", False)
-    if num_received > MAX_BODY_BYTES:
-        raise _too_large()
+    if num_received > max_bytes:
+        raise _too_large(max_bytes)
     return bytes(body)
 
 
-def _too_large() -> PayloadTooLargeError:
-    return PayloadTooLargeError(f"the body is larger than {MAX_BODY_BYTES} bytes")
+def _too_large(max_bytes: int) -> PayloadTooLargeError:
+    return PayloadTooLargeError(f"the body is larger than {max_bytes} bytes")
 
 
 def _may_be_json(content_type: str, body: bytes) -> bool:

@@ -7,32 +7,33 @@ from starlette.responses import Response
 
 from photogram.api.answers import ImageAnswer, ImagesAnswer, Metrics
 from photogram.api.containers import archive, multipart
+from photogram.api.idempotency import REPLAYED
 from photogram.api.negotiation import WholeEnvelope
 from photogram.api.schemas import GenerateRequest, ignored_header
-from photogram.core.ids import new_id
 from photogram.core.messages import ModelInfo
-from photogram.generation.dispatcher import Outcome
+from photogram.generation.closing import Outcome
+from photogram.generation.service import Run
 from photogram.ledger.pricing import format_credits
 
 
 def answer_pictures(
     outcome: Outcome,
     wanted: GenerateRequest,
+    run: Run,
     *,
     model: ModelInfo,
     envelope: WholeEnvelope,
-    request_id: str,
 ) -> Response:
-    """The answer to a request that has run and was paid for.
+    """The answer to a request that has run and was paid for; the same bytes whenever it is made.
 
     Args:
         outcome: Its pictures and what they cost.
         wanted: What was asked for.
-        model: What painted them.
+        run: What was painted.
+        model: What painted it.
         envelope: The form that the client takes.
-        request_id: The id of the request.
     """
-    headers = early_headers(wanted, model) | late_headers(outcome)
+    headers = early_headers(wanted, run, model) | late_headers(outcome)
     images = outcome.finished.images
     files = {f"flux-dev-{image.seed}.{wanted.output_format}": image for image in images}
     match envelope:
@@ -40,31 +41,32 @@ def answer_pictures(
             headers["Content-Disposition"] = f'inline; filename="{next(iter(files))}"'
             return Response(images[0].data, media_type=images[0].content_type, headers=headers)
         case "json":
-            body = _images_answer(outcome, request_id).model_dump_json()
+            body = _images_answer(outcome, run.request_id).model_dump_json()
             return Response(body, media_type="application/json", headers=headers)
         case "multipart":
-            boundary = new_id()
-            kind = f"multipart/mixed; boundary={boundary}"
-            return Response(multipart(files, boundary), media_type=kind, headers=headers)
+            kind = f"multipart/mixed; boundary={run.job_id}"
+            return Response(multipart(files, run.job_id), media_type=kind, headers=headers)
         case "zip":
-            name = f"flux-dev-{wanted.seed}.zip"
+            name = f"flux-dev-{run.order.seed}.zip"
             headers["Content-Disposition"] = f'attachment; filename="{name}"'
             return Response(archive(files), media_type="application/zip", headers=headers)
         case _:
             assert_never(envelope)
 
 
-def early_headers(wanted: GenerateRequest, model: ModelInfo) -> dict[str, str]:
+def early_headers(wanted: GenerateRequest, run: Run, model: ModelInfo) -> dict[str, str]:
     """What is known of an answer before its request has run."""
-    width, height = model.size(wanted.aspect_ratio, wanted.megapixels)
-    metadata = {"width": width, "height": height, "format": wanted.output_format}
+    order = run.order
+    metadata = {"width": order.width, "height": order.height, "format": wanted.output_format}
     headers = {
-        "x-seed-value": str(wanted.seed),
+        "x-seed-value": str(order.seed),
         "x-output-metadata": json.dumps(metadata),
         "x-model": model.slug,
     }
     if wanted.ignored:
         headers["x-ignored-parameters"] = ignored_header(wanted.ignored)
+    if run.is_replay:
+        headers |= REPLAYED
     return headers
 
 

@@ -3,25 +3,28 @@
 `bootstrap` builds the `Services`; nothing here is made at import or kept outside the app.
 """
 
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, cast
 
-from fastapi import Depends
+from fastapi import Depends, params
 from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi.security.http import HTTPAuthorizationCredentials
 from starlette.requests import Request
 
-from photogram.accounts.models import Principal
+from photogram.accounts.models import Principal, Scope
 from photogram.accounts.service import AccountService
 from photogram.api.context import RequestContext, context_of
-from photogram.api.ratelimit import AccountSlots, KeyRates
+from photogram.api.ratelimit import KeyRates, Slots
+from photogram.core.errors import PermissionDeniedError
 from photogram.core.ports import Engine
 from photogram.core.settings import Settings
 from photogram.generation.service import GenerationService
 from photogram.ledger.service import LedgerService
 from photogram.storage.database import Database
 from photogram.storage.folder import DataFolder
+from photogram.webhooks.service import WebhookService
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class Services:
     accounts: AccountService
     ledger: LedgerService
     generation: GenerationService
+    webhooks: WebhookService
     database: Database
     folder: DataFolder
 
@@ -50,15 +54,15 @@ def get_context(request: Request) -> RequestContext:
 ServicesDep = Annotated[Services, Depends(get_services)]
 ContextDep = Annotated[RequestContext, Depends(get_context)]
 
-_api_key = APIKeyHeader(name="x-api-key", scheme_name="x-api-key", auto_error=False)
-_bearer = HTTPBearer(scheme_name="bearer", auto_error=False)
+read_api_key = APIKeyHeader(name="x-api-key", scheme_name="x-api-key", auto_error=False)
+read_bearer = HTTPBearer(scheme_name="bearer", auto_error=False)
 
 
 async def authenticate(
     services: ServicesDep,
     context: ContextDep,
-    api_key: Annotated[str | None, Depends(_api_key)],
-    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    api_key: Annotated[str | None, Depends(read_api_key)],
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(read_bearer)],
 ) -> Principal:
     """Who asks, by ``x-api-key`` or, where that is missing, by ``Authorization: Bearer``.
 
@@ -73,28 +77,60 @@ async def authenticate(
 PrincipalDep = Annotated[Principal, Depends(authenticate)]
 
 
-async def count_request(request: Request, context: ContextDep, principal: PrincipalDep) -> None:
-    """One of the key's requests in a minute, where the operator limits them.
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The right that a route needs, as a dependency: the key has at least one of the scopes."""
+
+    scopes: tuple[Scope, ...]
+
+    async def __call__(self, principal: PrincipalDep) -> None:
+        """Let the key pass.
+
+        Raises:
+            PermissionDeniedError: It has none of them.
+        """
+        if principal.scopes.isdisjoint(self.scopes):
+            wanted = " or ".join(self.scopes)
+            raise PermissionDeniedError(f"this needs a key with the scope {wanted}")
+
+
+def needs(*scopes: Scope) -> params.Depends:
+    """For a route's `dependencies`: it takes keys with one of these scopes, and no others."""
+    return params.Depends(Needs(scopes))
+
+
+async def count_request(
+    request: Request, services: ServicesDep, context: ContextDep, principal: PrincipalDep
+) -> None:
+    """One of the key's requests in a minute, where they are limited.
 
     Raises:
         RateLimitedError: The key has used them up.
     """
-    rates = cast(KeyRates | None, request.app.state.rates)
-    if rates is not None:
-        context.allowance = rates.count(principal.key_id)
+    limit = principal.requests_per_minute or services.settings.requests_per_minute
+    if limit:
+        rates = cast(KeyRates, request.app.state.rates)
+        context.allowance = rates.count(principal.counted_id, limit)
         context.allowance.check()
 
 
-async def hold_slot(request: Request, principal: PrincipalDep) -> AsyncIterator[None]:
-    """One of the account's places, from here until the answer is sent.
+async def hold_slot(
+    request: Request, services: ServicesDep, principal: PrincipalDep
+) -> AsyncIterator[None]:
+    """One of the account's places, and of the key's own, from here until the answer is sent.
 
     Raises:
-        RateLimitedError: The account uses all of its places.
+        RateLimitedError: All of them are taken.
     """
-    slots = cast(AccountSlots, request.app.state.slots)
-    with slots.hold(principal.account_id):
+    slots = cast(Slots, request.app.state.slots)
+    with contextlib.ExitStack() as stack:
+        of_account = services.settings.jobs_per_account
+        stack.enter_context(slots.hold(principal.account_id, of_account, whose="this account"))
+        if principal.jobs_at_once is not None:
+            key_id, of_key = principal.counted_id, principal.jobs_at_once
+            stack.enter_context(slots.hold(key_id, of_key, whose="this key"))
         yield
 
 
-LIMITS = (Depends(count_request), Depends(hold_slot))
+LIMITS = (needs(Scope.GENERATE), Depends(count_request), Depends(hold_slot))
 """What every route that makes pictures depends on, in the order of refusals."""

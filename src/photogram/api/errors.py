@@ -9,9 +9,11 @@ import math
 import re
 from collections.abc import Mapping
 
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from photogram.api.context import context_of
 from photogram.core.errors import (
@@ -133,7 +135,7 @@ def error_response(request: Request, error: PhotogramError, **extra: object) -> 
     response = JSONResponse(body | extra, status)
     if status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="photogram"'
-    if status in (429, 503):
+    if status in (429, 503) or error.retry_after_s is not None:
         wait_s = error.retry_after_s or _DEFAULT_RETRY_AFTER_S
         response.headers["Retry-After"] = str(max(1, math.ceil(wait_s)))
     if status in (408, 413, 431):
@@ -150,15 +152,21 @@ async def answer_photogram_error(request: Request, error: PhotogramError) -> Res
 async def answer_routing_error(request: Request, error: HTTPException) -> Response:
     """Handler of the router's own errors: an unknown path, or a method that it does not answer."""
     if error.status_code == 405:
-        return _method_not_allowed(request, error)
+        return _method_not_allowed(request)
     if error.status_code == 404:
         message = "there is nothing at this path; POST /v1/flux-dev makes pictures"
         return error_response(request, NotFoundError(message))
     return error_response(request, InvalidRequestError(error.detail))
 
 
-def _method_not_allowed(request: Request, error: HTTPException) -> Response:
-    methods = {name.strip() for name in (error.headers or {})["Allow"].split(",")}
+def _method_not_allowed(request: Request) -> Response:
+    # The router itself names only the methods of the first route of this path.
+    methods = {
+        method
+        for route in iter_route_contexts(request.app.routes)
+        if route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
     if "GET" in methods:
         methods.add("HEAD")
     allowed = ", ".join(sorted({*methods, "OPTIONS"}))

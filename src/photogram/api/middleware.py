@@ -25,7 +25,7 @@ MAX_HEADERS = 100
 
 ALLOWED_HEADERS = (
     *("x-api-key", "content-type", "accept", "authorization", "idempotency-key"),
-    *("access-control-allow-origin", "prefer", "x-request-id"),
+    *("access-control-allow-origin", "prefer", "x-request-id", "last-event-id"),
     # SDKs that run in browsers send headers of their own; only `authorization` has to be named.
     "*",
 )
@@ -33,6 +33,7 @@ EXPOSED_HEADERS = (
     *("x-request-id", "x-remaining-credits", "x-cost", "x-seed-value", "x-generation-time"),
     *("x-queue-time", "x-steps-executed", "x-output-metadata", "x-model", "x-prompt-tokens"),
     *("x-prompt-truncated", "x-ignored-parameters", "content-disposition", "retry-after"),
+    *("idempotency-replayed", "etag"),
     *("www-authenticate", "allow", "ratelimit", "ratelimit-policy"),
 )
 _PREFLIGHT_MAX_AGE_S = 600
@@ -130,7 +131,7 @@ def _preflight() -> Response:
         status_code=204,
         headers={
             "access-control-allow-origin": "*",
-            "access-control-allow-methods": "GET, HEAD, POST, OPTIONS",
+            "access-control-allow-methods": "GET, HEAD, POST, DELETE, OPTIONS",
             "access-control-allow-headers": ", ".join(ALLOWED_HEADERS),
             "access-control-max-age": str(_PREFLIGHT_MAX_AGE_S),
         },

@@ -6,8 +6,8 @@ server's model: what it read of the prompt, and what it painted.
 
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Literal, Self
+from dataclasses import dataclass, field
+from typing import Literal, Self, cast
 
 from pydantic import BaseModel, Field
 
@@ -16,9 +16,12 @@ from photogram.api.openai_request import OpenaiRequest
 from photogram.api.streaming import ServerEvent
 from photogram.core import clock
 from photogram.core.errors import PhotogramError
-from photogram.core.messages import ModelInfo, Progress
-from photogram.generation.dispatcher import Outcome
+from photogram.core.ids import made_at
+from photogram.core.messages import ModelInfo, Preview, Progress
+from photogram.generation.closing import Outcome
 from photogram.generation.service import Run
+
+OpenaiFormat = Literal["png", "jpeg", "webp"]
 
 
 class OpenaiError(BaseModel):
@@ -74,13 +77,18 @@ class OpenaiImage(BaseModel):
     b64_json: str
 
 
-class _Finished(BaseModel):
-    """What is said of pictures in both forms."""
+class _Picture(BaseModel):
+    """What is said of pictures in every form."""
 
     background: Literal["opaque"] = "opaque"
-    output_format: Literal["png", "jpeg", "webp"]
+    output_format: OpenaiFormat
     quality: Literal["low", "medium", "high"]
     size: str
+
+
+class _Finished(_Picture):
+    """What is said of finished pictures in both forms."""
+
     usage: Usage
 
 
@@ -89,6 +97,15 @@ class OpenaiImagesAnswer(_Finished):
 
     created: int
     data: list[OpenaiImage]
+
+
+class OpenaiPartialEvent(_Picture):
+    """A small and rough preview of a picture; `size` is the picture's."""
+
+    type: Literal["image_generation.partial_image"] = "image_generation.partial_image"
+    created_at: int
+    b64_json: str
+    partial_image_index: int
 
 
 class OpenaiCompletedEvent(_Finished):
@@ -103,7 +120,7 @@ def images_answer(outcome: Outcome, asked: OpenaiRequest, model: ModelInfo) -> O
     """The answer to a request that has run and was paid for."""
     files = [b64encode(image.data).decode("ascii") for image in outcome.finished.images]
     return OpenaiImagesAnswer(
-        created=_now_s(),
+        created=made_at(outcome.finished.job_id),
         data=[OpenaiImage(b64_json=file) for file in files],
         output_format=asked.output_format,
         quality=asked.quality,
@@ -112,15 +129,17 @@ def images_answer(outcome: Outcome, asked: OpenaiRequest, model: ModelInfo) -> O
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OpenaiEvents:
     """The words of one streamed request; implements `EventWords`.
 
-    Nothing is told before a picture is complete: a partial image would have to be painted first.
+    A partial image has no number of its picture in OpenAI's words, so only the first picture's are
+    told.
     """
 
     asked: OpenaiRequest
     model: ModelInfo
+    _num_partial: int = field(default=0, init=False)
 
     def queued(self, _run: Run) -> Iterable[ServerEvent]:
         return ()
@@ -128,10 +147,24 @@ class OpenaiEvents:
     def progress(self, _progress: Progress) -> Iterable[ServerEvent]:
         return ()
 
+    def preview(self, preview: Preview) -> Iterator[ServerEvent]:
+        if preview.index != 0:
+            return
+        event = OpenaiPartialEvent(
+            created_at=_now_s(),
+            b64_json=b64encode(preview.data).decode("ascii"),
+            partial_image_index=self._num_partial,
+            output_format=cast(OpenaiFormat, preview.content_type.removeprefix("image/")),
+            quality=self.asked.quality,
+            size=self.asked.size,
+        )
+        self._num_partial += 1
+        yield ServerEvent(event.type, event.model_dump())
+
     def finished(self, outcome: Outcome) -> Iterator[ServerEvent]:
         for image in outcome.finished.images:
             event = OpenaiCompletedEvent(
-                created_at=_now_s(),
+                created_at=made_at(outcome.finished.job_id),
                 b64_json=b64encode(image.data).decode("ascii"),
                 output_format=self.asked.output_format,
                 quality=self.asked.quality,

@@ -89,6 +89,15 @@ OPENAI_ATTRIBUTES: tuple[Attribute, ...] = (
         synonyms=MappingProxyType({"auto": "opaque"}),
     ),
     Attribute("stream", "flag", False, "Answer with events."),
+    Attribute(
+        "partial_images",
+        "integer",
+        0,
+        "With `stream`: so many previews of the first picture while it is painted, small JPEG files; "
+        "a busy server leaves some out.",
+        minimum=0,
+        maximum=3,
+    ),
     replace(
         _BY_NAME["seed"],
         default=-1,
@@ -173,6 +182,7 @@ def read_openai_request(fields: Fields, model: ModelInfo, *, is_strict: bool) ->
         "megapixels": megapixels,
         "output_format": values["output_format"],
         "output_quality": values["output_compression"],
+        "previews": values["partial_images"] if values["stream"] else 0,
     }
     wanted = read_request(ours, model, is_strict=False)
     width, height = model.size(ratio, megapixels)

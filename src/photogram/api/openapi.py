@@ -14,10 +14,12 @@ from photogram.api.attributes import ATTRIBUTES, Attribute, Value
 
 _MEANINGS = {
     400: "The request is wrong: malformed JSON, a missing prompt, a wrong type, out of range.",
-    401: "No key, or one that is unknown or revoked.",
-    404: "There is no such model here.",
+    401: "No key, or one that is unknown, expired or revoked.",
+    403: "The key does not have this right.",
+    404: "There is no such thing here, or it is another account's.",
     406: "Not enough credits.",
     408: "The body did not arrive in time.",
+    409: "Something is in the way: it has the same name, or is still under way.",
     413: "The body is too large.",
     415: "The body is neither JSON nor a form.",
     429: "Too many requests at once with this account; `Retry-After` says when to try again.",
@@ -31,8 +33,12 @@ _MEANINGS = {
 def error_responses(
     *statuses: int, model: type[BaseModel] = ErrorAnswer
 ) -> dict[int | str, dict[str, Any]]:
-    """Descriptions of an operation's error answers, which have the shape of `model`."""
-    return {status: {"model": model, "description": _MEANINGS[status]} for status in statuses}
+    """Descriptions of an operation's error answers, which have the shape of `model`.
+
+    What needs a key needs one with a right.
+    """
+    told = {*statuses, 403} if 401 in statuses else set(statuses)
+    return {status: {"model": model, "description": _MEANINGS[status]} for status in sorted(told)}
 
 
 def request_schema(attributes: Sequence[Attribute] = ATTRIBUTES) -> dict[str, Any]:

@@ -1,25 +1,27 @@
 """The events of a request for pictures: `queued`, `progress`, `image`, `completed` or `error`."""
 
+from base64 import b64encode
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from photogram.api.answers import ImageAnswer, Metrics, as_credits
 from photogram.api.errors import error_body, status_of
 from photogram.api.streaming import ServerEvent
 from photogram.core.errors import PhotogramError
-from photogram.core.messages import Progress
+from photogram.core.messages import Preview, Progress
 from photogram.core.ports import Engine
-from photogram.generation.dispatcher import Outcome
+from photogram.generation.closing import Outcome
 from photogram.generation.service import Run
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PictureEvents:
     """The words for one request; implements `EventWords`."""
 
     request_id: str
     seed: int
     engine: Engine
+    _progress: dict[str, int] = field(default_factory=dict, init=False)
 
     def queued(self, run: Run) -> Iterator[ServerEvent]:
         forecast = self.engine.forecast(run.job_id)
@@ -33,7 +35,17 @@ class PictureEvents:
         yield ServerEvent("queued", data)
 
     def progress(self, progress: Progress) -> Iterator[ServerEvent]:
-        yield ServerEvent("progress", {"step": progress.step, "steps": progress.num_steps})
+        self._progress = {"step": progress.step, "steps": progress.num_steps}
+        yield ServerEvent("progress", self._progress)
+
+    def preview(self, preview: Preview) -> Iterator[ServerEvent]:
+        # Of several pictures one may be ahead: `step` is what all of them have done, as always.
+        shown = {
+            "index": preview.index,
+            "content_type": preview.content_type,
+            "preview": b64encode(preview.data).decode("ascii"),
+        }
+        yield ServerEvent("progress", self._progress | shown)
 
     def finished(self, outcome: Outcome) -> Iterator[ServerEvent]:
         finished = outcome.finished

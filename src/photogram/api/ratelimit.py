@@ -1,7 +1,7 @@
-"""How many requests an account may have under way at once, and how many a key may make in a minute.
+"""How many requests an account or a key may have under way at once, and a key make in a minute.
 
-Both count in this process. An account is forgotten when its last request ends; of a key one number
-is kept. What is counted is the routes' choice.
+Both count in this process. Who has places is forgotten when its last request ends; of a key's
+minutes one number is kept. What is counted, and how much is allowed, is the caller's choice.
 """
 
 import time
@@ -18,32 +18,36 @@ _WINDOW_S = 60
 _NS_PER_S = 1_000_000_000
 
 
-class AccountSlots:
-    """A number of places for each account."""
+class Slots:
+    """Places that are held while a request is under way."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self) -> None:
         self._num_held: Counter[str] = Counter()
 
     @contextmanager
-    def hold(self, account_id: str) -> Iterator[None]:
-        """Keep one of the account's places.
+    def hold(self, holder_id: str, limit: int, *, whose: str) -> Iterator[None]:
+        """Keep one of so many places.
+
+        Args:
+            holder_id: Whose places are counted.
+            limit: How many there are.
+            whose: The holder in words, for the refusal.
 
         Raises:
             RateLimitedError: All of them are taken.
         """
-        if self._num_held[account_id] >= self._limit:
+        if self._num_held[holder_id] >= limit:
             raise RateLimitedError(
-                f"this account already has {self._limit} requests under way, which is its limit",
+                f"{whose} already has {limit} requests under way, which is its limit",
                 retry_after_s=_RETRY_AFTER_S,
             )
-        self._num_held[account_id] += 1
+        self._num_held[holder_id] += 1
         try:
             yield
         finally:
-            self._num_held[account_id] -= 1
-            if not self._num_held[account_id]:
-                del self._num_held[account_id]
+            self._num_held[holder_id] -= 1
+            if not self._num_held[holder_id]:
+                del self._num_held[holder_id]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,33 +91,40 @@ class Allowance:
 class KeyRates:
     """A number of requests a minute for each key: all at once, or evenly spread.
 
+    What is kept is the time that a key has used up, so that keys with different limits may share
+    a count, and a limit may change.
+
     Source: the generic cell rate algorithm (ITU-T I.371, annex A), with a burst of a whole minute.
 
     Args:
-        limit: Requests in a minute, at least 1.
         clock_ns: Nanoseconds that never go back.
     """
 
-    def __init__(self, limit: int, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
-        self._limit = limit
-        self._interval_ns = _WINDOW_S * _NS_PER_S // limit
+    def __init__(self, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self._clock_ns = clock_ns
         self._free_at_ns: dict[str, int] = {}
         """When all requests of a key are allowed again."""
 
-    def count(self, key_id: str) -> Allowance:
-        """Count a request of a key, unless it is one too many."""
+    def count(self, key_id: str, limit: int) -> Allowance:
+        """Count a request, unless it is one too many.
+
+        Args:
+            key_id: The key that it counts for.
+            limit: Requests in a minute, at least 1.
+        """
+        interval_ns = _WINDOW_S * _NS_PER_S // limit
+        window_ns = limit * interval_ns
         now_ns = self._clock_ns()
-        window_ns = self._limit * self._interval_ns
         used_ns = max(self._free_at_ns.get(key_id, 0) - now_ns, 0)
-        is_exceeded = used_ns + self._interval_ns > window_ns
+        is_exceeded = used_ns + interval_ns > window_ns
         if not is_exceeded:
-            used_ns += self._interval_ns
+            used_ns += interval_ns
             self._free_at_ns[key_id] = now_ns + used_ns
-        num_left = (window_ns - used_ns) // self._interval_ns
-        next_after_ns = used_ns - (window_ns - (num_left + 1) * self._interval_ns)
+        # With a larger limit before, slightly more than this window may have been used.
+        num_left = max(window_ns - used_ns, 0) // interval_ns
+        next_after_ns = used_ns - (window_ns - (num_left + 1) * interval_ns)
         return Allowance(
-            limit=self._limit,
+            limit=limit,
             num_left=num_left,
             next_after_s=max(1, ceil(next_after_ns / _NS_PER_S)),
             is_exceeded=is_exceeded,

@@ -11,7 +11,7 @@ from starlette.types import Receive
 
 from photogram.api.errors import ClientGoneError
 from photogram.core.errors import PhotogramError
-from photogram.generation.dispatcher import Outcome
+from photogram.generation.closing import Outcome
 from photogram.generation.service import GenerationService, Run
 
 
@@ -41,8 +41,13 @@ async def hang_up(receive: Receive) -> None:
 
 
 async def end_run(generation: GenerationService, run: Run, result: asyncio.Task[Outcome]) -> None:
-    """Cancel a run whose result is not there yet, and wait until it has ended."""
+    """Give up a run whose result is not there yet, and wait until it has ended.
+
+    A durable one goes on by itself.
+    """
     if not result.done():
-        generation.cancel(run)
-    with contextlib.suppress(PhotogramError):
+        generation.leave(run)
+        if run.is_durable:
+            result.cancel()
+    with contextlib.suppress(PhotogramError, asyncio.CancelledError):
         await result

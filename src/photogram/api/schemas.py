@@ -17,7 +17,7 @@ from photogram.api.body import Fields
 from photogram.core.errors import ErrorDetail, InvalidRequestError
 from photogram.core.ids import random_seed
 from photogram.core.messages import ImageFormat, ModelInfo
-from photogram.generation.service import Order
+from photogram.generation.orders import Order
 
 NOT_YET = ("image", "mask", "loras")
 """Fields that change what a picture shows, so that to ignore them would be to paint a wrong one."""
@@ -50,6 +50,7 @@ class GenerateRequest:
     output_quality: int
     megapixels: Literal["1", "0.25"]
     base64: bool
+    previews: int
     ignored: tuple[str, ...]
 
     def order(self, model: ModelInfo, wait_s: float | None) -> Order:
@@ -68,22 +69,27 @@ class GenerateRequest:
             quality=self.output_quality,
             pixel_factor=PIXEL_FACTORS[self.megapixels],
             timeout_s=wait_s,
+            num_previews=self.previews,
         )
 
 
-def read_request(fields: Fields, model: ModelInfo, *, is_strict: bool) -> GenerateRequest:
+def read_request(
+    fields: Fields, model: ModelInfo, *, is_strict: bool, useless: Sequence[str] = ()
+) -> GenerateRequest:
     """Check every field of a body and turn it into a request.
 
     Args:
         fields: The body; null is the same as an omitted field.
         model: What it is for; a model without guidance ignores `guidance`.
         is_strict: A field without effect is an error.
+        useless: Names of attributes that have no effect on this route.
 
     Raises:
         InvalidRequestError: With one detail for each field that is wrong.
     """
     given = given_fields(fields)
-    useless = () if model.has_guidance else ("guidance",)
+    if not model.has_guidance:
+        useless = (*useless, "guidance")
     values, ignored = read_values(ATTRIBUTES, given, useless, is_strict=is_strict)
     if values["seed"] == _RANDOM_SEED:
         values["seed"] = random_seed()

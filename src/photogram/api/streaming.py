@@ -1,6 +1,6 @@
 """A run told as server-sent events while it happens.
 
-A run and its steps come in, bytes go out as they are known; what the events are called and what
+A run, its steps and its previews come in, bytes go out as they are known; what the events are called and what
 they hold is the `EventWords`' choice. If the client hangs up, the run is cancelled and not billed.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
@@ -10,21 +10,20 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from photogram.accounts.models import Principal
 from photogram.api.context import context_of
 from photogram.api.errors import CLIENT_GONE
 from photogram.api.runs import end_run, hang_up
 from photogram.core.errors import PhotogramError
-from photogram.core.messages import Progress
-from photogram.generation.dispatcher import Outcome
-from photogram.generation.service import GenerationService, Order, Run
+from photogram.core.messages import JobEvent, Preview, Progress
+from photogram.generation.closing import Outcome
+from photogram.generation.service import GenerationService, Run
 
-_KEEP_ALIVE = b": still here\n\n"
+KEEP_ALIVE = b": still here\n\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +33,14 @@ class ServerEvent:
     name: str
     data: Mapping[str, Any]
 
-    def encode(self) -> bytes:
-        """As it goes over the wire."""
-        return f"event: {self.name}\ndata: {json.dumps(self.data)}\n\n".encode()
+    def encode(self, event_id: str = "") -> bytes:
+        """As it goes over the wire; with an id, a client can say that it has heard it."""
+        head = f"id: {event_id}\n" if event_id else ""
+        return f"{head}event: {self.name}\ndata: {json.dumps(self.data)}\n\n".encode()
+
+
+EventQueue = asyncio.Queue[JobEvent | None]
+"""What is told of a run on the way: as many as it has steps and previews, and few more."""
 
 
 class EventWords(Protocol):
@@ -48,6 +52,9 @@ class EventWords(Protocol):
     def progress(self, progress: Progress) -> Iterable[ServerEvent]:
         """A step is done."""
 
+    def preview(self, preview: Preview) -> Iterable[ServerEvent]:
+        """This is what a picture will roughly look like."""
+
     def finished(self, outcome: Outcome) -> Iterable[ServerEvent]:
         """The pictures are there, and paid for."""
 
@@ -56,12 +63,12 @@ class EventWords(Protocol):
 
 
 class EventStream(Response):
-    """The answer that tells a run; made by `open`.
+    """The answer that tells a run.
 
     Args:
         generation: Where the run is.
         run: A run that was admitted.
-        steps: Where its steps arrive.
+        events: Where what is told of it arrives.
         words: What is told of it.
         headers: What is known of the answer already.
     """
@@ -74,7 +81,7 @@ class EventStream(Response):
         self,
         generation: GenerationService,
         run: Run,
-        steps: asyncio.Queue[Progress | None],
+        events: EventQueue,
         words: EventWords,
         headers: Mapping[str, str],
     ) -> None:
@@ -84,30 +91,12 @@ class EventStream(Response):
         self.init_headers({**headers, "X-Accel-Buffering": "no"})
         self._generation = generation
         self._run = run
-        self._steps = steps
+        self._events = events
         self._words = words
-
-    @classmethod
-    async def open(
-        cls,
-        generation: GenerationService,
-        principal: Principal,
-        order: Order,
-        words: EventWords,
-        headers: Mapping[str, str],
-    ) -> Self:
-        """Admit a run and begin its answer.
-
-        Raises:
-            PhotogramError: As `GenerationService.create`; nothing was sent yet.
-        """
-        steps: asyncio.Queue[Progress | None] = asyncio.Queue()  # as many as the order has steps
-        run = await generation.create(principal, order, steps.put_nowait)
-        return cls(generation, run, steps, words, headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         result = asyncio.create_task(self._generation.result(self._run))
-        result.add_done_callback(lambda _: self._steps.put_nowait(None))
+        result.add_done_callback(lambda _: self._events.put_nowait(None))
         telling = asyncio.create_task(self._tell(scope, send, result))
         left = asyncio.create_task(hang_up(receive))
         try:
@@ -136,16 +125,25 @@ class EventStream(Response):
             yield event.encode()
         while True:
             try:
-                progress = await asyncio.wait_for(self._steps.get(), self.keep_alive_s)
+                told = await asyncio.wait_for(self._events.get(), self.keep_alive_s)
             except TimeoutError:
-                yield _KEEP_ALIVE
+                yield KEEP_ALIVE
                 continue
-            if progress is None:
+            if told is None:
                 break
-            for event in self._words.progress(progress):
+            for event in self._on_the_way(told):
                 yield event.encode()
         for event in self._last_events(scope, result):
             yield event.encode()
+
+    def _on_the_way(self, told: JobEvent) -> Iterable[ServerEvent]:
+        match told:
+            case Progress():
+                return self._words.progress(told)
+            case Preview():
+                return self._words.preview(told)
+            case _:  # the end is told once it is paid for
+                return ()
 
     def _last_events(self, scope: Scope, result: asyncio.Task[Outcome]) -> Iterable[ServerEvent]:
         try:

@@ -1,92 +1,25 @@
-"""``photogram keys``, ``credits`` and ``ledger``: all work beside a running server."""
+"""``photogram credits`` and ``ledger``: all work beside a running server."""
 
 import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from photogram.cli.options import DataOption, JsonOption
-from photogram.cli.store import open_any_store, open_existing_store
+from photogram.cli.store import ACTOR, open_existing_store
+from photogram.ledger.entries import grant_reference, refund_reference
 from photogram.ledger.pricing import format_credits, parse_credits
 
-keys = typer.Typer(
-    help="Create, list and revoke API keys.", no_args_is_help=True, rich_markup_mode=None
-)
 credit = typer.Typer(
     help="Grant and refund credits, read balances.", no_args_is_help=True, rich_markup_mode=None
 )
 ledger = typer.Typer(help="Check the ledger.", no_args_is_help=True, rich_markup_mode=None)
-
-_ACTOR = "cli"
 
 ReferenceOption = Annotated[
     str | None,
     typer.Option(metavar="KEY", help="Such as an invoice's number: again, it gives nothing more."),
 ]
 AccountArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's name.")]
-
-
-@keys.command("create")
-def create_key(
-    *,
-    account: Annotated[
-        str, typer.Option("--account", metavar="NAME", help="Made if there is none.")
-    ],
-    data: DataOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Make a key. Its token is shown now and never again."""
-    with open_any_store(data) as store:
-        key = store.accounts.create_key(account)
-    if as_json:
-        print(json.dumps({"token": key.token, "key_id": key.key_id, "account": key.account_name}))
-    else:
-        print(f"{key.token}\nKey {key.key_id} of account '{key.account_name}'; shown only now.")
-
-
-@keys.command("list")
-def list_keys(
-    *,
-    account: Annotated[
-        str | None, typer.Option("--account", metavar="NAME", help="Only this account's.")
-    ] = None,
-    data: DataOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List keys by their public ids."""
-    with open_existing_store(data) as store:
-        infos = store.accounts.list_keys(account)
-    if as_json:
-        rows = [
-            {
-                "key_id": info.key_id,
-                "account": info.account_name,
-                "created_at": info.created_at.isoformat(),
-                "revoked_at": info.revoked_at.isoformat() if info.revoked_at else None,
-            }
-            for info in infos
-        ]
-        print(json.dumps(rows))
-        return
-    table = Table("key", "account", "created", "state", box=None)
-    for info in infos:
-        state = "revoked" if info.revoked_at else "valid"
-        table.add_row(info.key_id, info.account_name, f"{info.created_at:%Y-%m-%d %H:%M}", state)
-    Console().print(table)
-
-
-@keys.command("revoke")
-def revoke_key(
-    key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="As `keys list` shows it.")],
-    *,
-    data: DataOption = None,
-) -> None:
-    """Revoke a key, at once and for good."""
-    with open_existing_store(data) as store:
-        store.accounts.revoke_key(key_id)
-    print(f"Key {key_id} is revoked.")
 
 
 @credit.command("grant")
@@ -106,8 +39,8 @@ def grant(
         balance = store.ledger.grant(
             account_id,
             amount_micro,
-            actor=_ACTOR,
-            idem_ref=None if reference is None else f"grant:{account_id}:{reference}",
+            actor=ACTOR,
+            idem_ref=None if reference is None else grant_reference(account_id, reference),
             is_free=free,
             reason=reason,
         )
@@ -131,9 +64,9 @@ def refund(
         given_micro = store.ledger.refund(
             job,
             amount_micro,
-            actor=_ACTOR,
+            actor=ACTOR,
             reason=reason,
-            idem_ref=None if reference is None else f"refund:{job}:{reference}",
+            idem_ref=None if reference is None else refund_reference(job, reference),
         )
     print(f"Gave back {format_credits(given_micro)} for job {job}.")
 

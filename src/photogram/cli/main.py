@@ -8,7 +8,7 @@ import sys
 import typer
 from rich.console import Console
 
-from photogram.cli import accounts, database, doctor, generate, models, serve
+from photogram.cli import accounts, database, doctor, generate, keys, models, records, serve
 from photogram.core.errors import (
     CheckpointError,
     ConfigurationError,
@@ -37,8 +37,11 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("generate")(generate.generate)
-app.add_typer(accounts.keys, name="keys")
+app.add_typer(keys.keys, name="keys")
+app.add_typer(keys.admin_keys, name="admin-keys")
 app.add_typer(accounts.credit, name="credits")
+app.command("usage")(records.usage)
+app.add_typer(records.audit, name="audit")
 app.add_typer(accounts.ledger, name="ledger")
 app.add_typer(database.db, name="db")
 app.add_typer(models.models, name="models")

@@ -1,18 +1,22 @@
-"""``photogram models``: what a checkpoint folder is, without loading it."""
+"""``photogram models``: what a checkpoint is, what it lacks and what it needs, without loading it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+
+from photogram.core.errors import CheckpointError
 
 if TYPE_CHECKING:
+    from photogram.model.params import FluxParams
     from photogram.weights.locate import Checkpoint
+    from photogram.weights.parts import Parts
+    from photogram.weights.plan import Shapes
 
-models = typer.Typer(
-    help="Look into checkpoint folders.", no_args_is_help=True, rich_markup_mode=None
-)
+models = typer.Typer(help="Look into checkpoints.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @models.callback()
@@ -22,25 +26,56 @@ def _models() -> None:
 
 @models.command("inspect")
 def inspect(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A checkpoint folder.")],
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="PATH", help="A checkpoint's folder, or its transformer's file."),
+    ],
 ) -> None:
-    """Say what a checkpoint is, what it knows and how large it is; exit 2 if it cannot be served."""
-    from photogram.weights.locate import inspect as inspect_folder
+    """Say what a checkpoint is, what it lacks and what it needs; exit 2 if it cannot be served.
 
-    checkpoint = inspect_folder(path)
+    A file's other parts are looked for beside it: the folders tokenizer and tokenizer_2, and an
+    autoencoder, CLIP and T5, in folders or in files.
+    """
+    from photogram.weights.locate import describe, transformer_params
+    from photogram.weights.parts import find_parts
+
+    parts = find_parts(path)
     console = Console(soft_wrap=True, highlight=False)
-    for name, value in _facts(checkpoint).items():
-        console.print(f"{name:<15} {value}", markup=False)
-    table = Table("component", "class", "parameters", "MiB", "type", box=None)
-    for part in checkpoint.components:
+    if not parts.missing:
+        _print_facts(console, _facts(describe(path, parts)))
+        console.print(_table(parts))
+        return
+    if "transformer" in parts.found:
+        params = transformer_params(parts.found["transformer"])
+        _print_facts(console, _facts_of_transformer(parts, params))
+    console.print(_table(parts))
+    _print_facts(console, {f"no {name}": sentence for name, sentence in parts.missing.items()})
+    raise CheckpointError(f"{path} cannot be served: {', '.join(parts.missing)} missing")
+
+
+def _print_facts(console: Console, facts: dict[str, str]) -> None:
+    for name, value in facts.items():
+        console.print(f"{name:<17} {value}", markup=False)
+
+
+def _table(parts: "Parts") -> Table:
+    """The networks that were found."""
+    from photogram.weights.locate import count
+
+    place_column = Column("in", overflow="fold")
+    table = Table("component", "parameters", "MiB", "type", place_column, box=None)
+    for part in map(count, parts.found.values()):
+        place = str(part.place.relative_to(parts.root)) if part.place != parts.root else "."
         size = f"{part.size_bytes / 2**20:.1f}"
         dtypes = ", ".join(part.dtypes)
-        table.add_row(part.name, part.class_name, f"{part.num_parameters:,}", size, dtypes)
-    console.print(table)
+        table.add_row(part.name, f"{part.num_parameters:,}", size, dtypes, place)
+    return table
 
 
 def _facts(checkpoint: "Checkpoint") -> dict[str, str]:
-    model, params = checkpoint.model, checkpoint.transformer
+    from photogram.weights.plan import shapes_of
+
+    model = checkpoint.model
     sizes = "  ".join(f"{ratio} {w}x{h}" for ratio, (w, h) in model.aspect_ratios.items())
     total_bytes = sum(part.size_bytes for part in checkpoint.components)
     facts = {
@@ -48,9 +83,8 @@ def _facts(checkpoint: "Checkpoint") -> dict[str, str]:
         "pipeline": checkpoint.class_name,
         "license": model.license or "see the checkpoint",
         "weights": f"{total_bytes / 2**20:.1f} MiB",
-        "transformer": f"{params.depth} double and {params.depth_single_blocks} single blocks, "
-        f"{params.num_heads} heads, width {params.hidden_size}",
-        "guidance": "embedded" if model.has_guidance else "none",
+        **_network(checkpoint.transformer),
+        **_memory(shapes_of(checkpoint)),
         "text tokens": str(model.max_text_tokens),
         "sizes": sizes,
     }
@@ -63,3 +97,43 @@ def _facts(checkpoint: "Checkpoint") -> dict[str, str]:
         if words:
             facts[name] = (" | " if name == "try" else ", ").join(words)
     return facts
+
+
+def _facts_of_transformer(parts: "Parts", params: "FluxParams") -> dict[str, str]:
+    """What is known where other parts are missing: they are counted as FLUX.1's own."""
+    from photogram.weights.checks import check_part
+    from photogram.weights.keymap import entries
+    from photogram.weights.plan import FLUX_DEV, packed_transformer_bytes
+
+    part = parts.found["transformer"]
+    check_part(part, entries(params, part.layout))
+    packed = packed_transformer_bytes(part, params)
+    return _network(params) | _memory(replace(FLUX_DEV, transformer=params, packed_bytes=packed))
+
+
+def _network(params: "FluxParams") -> dict[str, str]:
+    return {
+        "transformer": f"{params.depth} double and {params.depth_single_blocks} single blocks, "
+        f"{params.num_heads} heads, width {params.hidden_size}",
+        "guidance": "embedded, as in [dev]" if params.guidance_embed else "none, as in [schnell]",
+    }
+
+
+def _memory(shapes: "Shapes") -> dict[str, str]:
+    """What the weights take on a CPU, and a GPU with all on it and with as little as possible."""
+    from photogram.weights.plan import host_bytes, least_plan, make_plan
+
+    most = make_plan(shapes, "bfloat16", has_text=True, has_modulation=True)
+    least = least_plan(shapes, "bfloat16")
+    kept = ", the transformer as packed as its file" if least.is_packed else ""
+    return {
+        "memory, CPU": f"{_size(host_bytes(shapes, 2))} of weights in bfloat16, "
+        f"{_size(host_bytes(shapes, 4))} in float32",
+        "memory, GPU": f"{_size(most.peak_bytes)} with everything on it; at least "
+        f"{_size(least.peak_bytes)}, with text encoders and modulation in the host's memory{kept}",
+    }
+
+
+def _size(size_bytes: int) -> str:
+    gib, mib = size_bytes / 2**30, size_bytes / 2**20
+    return f"{gib:.1f} GiB" if gib >= 1 else f"{mib:.0f} MiB"

@@ -11,6 +11,9 @@ from photogram.core.telemetry import configure_logging
 if TYPE_CHECKING:
     from photogram.bootstrap import Store
 
+ACTOR = "cli"
+"""Who did what a command has done, for the record."""
+
 
 def open_existing_store(data: Path | None) -> AbstractContextManager["Store"]:
     """The store of a server that has run before; a mistyped folder is told, not made."""

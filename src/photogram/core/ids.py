@@ -15,6 +15,14 @@ def new_id() -> str:
     return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
 
 
+def made_at(identifier: str) -> int:
+    """When `new_id` made it: whole Unix seconds."""
+    milliseconds = 0
+    for letter in identifier[:10]:
+        milliseconds = milliseconds << 5 | _ALPHABET.index(letter)
+    return milliseconds // 1000
+
+
 def random_seed() -> int:
     """32 random bits, for a request that asks for any seed."""
     return secrets.randbits(32)

@@ -1,14 +1,18 @@
 """What crosses the border between the two columns, and between the two processes.
 
 Frozen, plain types: what goes to the engine (`GenerateJob`, `CancelJob`), what comes back
-(`Progress`, `Finished`, `Failed`), and what both sides know of the model (`ModelInfo`). They are
-named by their receiver's view and know nothing of keys, credits, tables or tensors.
+(`Started`, `Progress`, `Preview`, `Finished`, `Failed`), and what both sides know of the model
+(`ModelInfo`). They are named by their receiver's view and know nothing of keys, credits, tables or
+tensors.
 """
 
 import math
 from typing import Literal
 
 import msgspec
+
+APPROXIMATE = "float8_e4m3fn"
+"""The precision that paints other pictures than the exact ones."""
 
 ImageFormat = Literal["webp", "jpeg", "png"]
 
@@ -23,6 +27,9 @@ CANCELLED = "cancelled"
 
 DRAINING = "draining"
 """The code of a `Failed` whose job the engine gave up because it closes."""
+
+WORKER_LOST = "worker_lost"
+"""The code of a `Failed` whose job's worker died or hung; the next worker may well paint it."""
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +58,12 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     suggested_prompts: tuple[str, ...] = ()
     license: str = ""
 
+    def in_precision(self, dtype: str) -> "ModelInfo":
+        """The same model in a precision; where that changes its pictures, its name says so."""
+        if dtype != APPROXIMATE:
+            return self
+        return msgspec.structs.replace(self, slug=f"{self.slug}-fp8", name=f"{self.name} (fp8)")
+
     def size(self, aspect_ratio: str, megapixels: str = "1") -> tuple[int, int]:
         """Width and height in pixels; ``megapixels="0.25"`` halves both native sides."""
         width, height = self.aspect_ratios[aspect_ratio]
@@ -75,6 +88,8 @@ class GenerateJob(msgspec.Struct, frozen=True, kw_only=True, tag="generate"):
         quality: 0-100; ignored for png.
         with_prompt: Write the prompt into the file's metadata (an operator's choice).
         timeout_s: Seconds from its arrival at the engine after which nobody wants it any more.
+        num_previews: Previews that are wanted of each picture, evenly spread over its steps; where
+            it has fewer steps, one for each but the last.
     """
 
     job_id: str
@@ -89,6 +104,15 @@ class GenerateJob(msgspec.Struct, frozen=True, kw_only=True, tag="generate"):
     quality: int = 80
     with_prompt: bool = False
     timeout_s: float = math.inf
+    num_previews: int = 0
+
+    @property
+    def preview_steps(self) -> frozenset[int]:
+        """The steps after which a preview is wanted; never the last, which makes the picture."""
+        num_previews = min(self.num_previews, self.num_steps - 1)
+        return frozenset(
+            number * self.num_steps // (num_previews + 1) for number in range(1, num_previews + 1)
+        )
 
 
 class CancelJob(msgspec.Struct, frozen=True, tag="cancel"):
@@ -107,12 +131,35 @@ class EncodedImage(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes
 
 
+class Started(msgspec.Struct, frozen=True, tag="started"):
+    """The engine begins its first work on a job: whatever that does, it has been said before."""
+
+    job_id: str
+
+
 class Progress(msgspec.Struct, frozen=True, tag="progress"):
     """A job has finished `step` of its `num_steps` (the slowest of its samples counts)."""
 
     job_id: str
     step: int
     num_steps: int
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True, tag="preview"):
+    """What a picture will look like, as far as it can be told after some of its steps.
+
+    Attributes:
+        index: Which of the job's pictures, in the order of its seeds.
+        step: Denoising steps of it that are done.
+        content_type: Of `data`.
+        data: A file, of at most some hundred pixels a side.
+    """
+
+    job_id: str
+    index: int
+    step: int
+    content_type: str
+    data: bytes
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,4 +204,5 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
 
 
 Command = GenerateJob | CancelJob
-JobEvent = Progress | Finished | Failed
+JobEnd = Finished | Failed
+JobEvent = Started | Progress | Preview | JobEnd

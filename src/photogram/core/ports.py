@@ -49,14 +49,18 @@ class Engine(Protocol):
         """Take a place in the queue for a job, before anything is written for it.
 
         Raises:
-            EngineOverloadedError: With code ``model_loading``, ``queue_full`` (there are too many
-                jobs, or so many that this one would end after its deadline) or ``draining``, and
-                `retry_after_s`.
+            EngineOverloadedError: With code ``model_loading``, ``not_ready`` (the worker is
+                silent), ``queue_full`` (there are too many jobs, or so many that this one would end
+                after its deadline) or ``draining``, and `retry_after_s`.
             DeadlineExceededError: The job takes longer than its deadline allows, even alone.
         """
 
     def submit(self, job: GenerateJob, permit: Permit) -> AsyncIterator[JobEvent]:
         """Run a job; iterate to read its events, the last is `Finished` or `Failed`.
+
+        `Started` comes before all others, and before the first work; a job that ends in the queue
+        has none. A `Failed` with code `WORKER_LOST` says nothing about the job itself, unless it
+        happens again and again.
 
         The job is handed over at the call, not at the first iteration. The permit is released
         with the last event.

@@ -5,10 +5,12 @@ range, or a ``PHOTOGRAM_*`` variable that is no setting, refuses to start and na
 """
 
 import os
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -17,11 +19,23 @@ from photogram.core.errors import ConfigurationError
 
 ENV_PREFIX = "PHOTOGRAM_"
 
+_PLAIN = re.compile(r"[!-~]+")
+
 
 def _is_postgresql(url: SecretStr) -> SecretStr:
     if not url.get_secret_value().startswith("postgresql://"):
         raise ValueError("it must begin with postgresql://")
     return url
+
+
+def _is_base(url: str) -> str:
+    parts = urlsplit(url)
+    parts.port  # noqa: B018 - it raises where it is no port
+    whole = f"{parts.scheme}://{parts.netloc}{parts.path}"
+    is_plain = url == whole and "@" not in url and _PLAIN.fullmatch(url) is not None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not is_plain:
+        raise ValueError("it must be http://HOST or https://HOST, perhaps with a port and a path")
+    return url.rstrip("/")
 
 
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_is_postgresql)]
@@ -35,6 +49,14 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address that the server listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port; 0 takes any free one.")
+    public_url: Annotated[str, AfterValidator(_is_base)] | None = Field(
+        None,
+        description="What clients reach this server under, https://...; unset: what each called.",
+    )
+    admin_host: str = Field("127.0.0.1", description="Address of the operators' own API.")
+    admin_port: int | None = Field(
+        None, ge=0, le=65535, description="Its port; 0 takes any free one; unset: there is none."
+    )
     data: Path = Field(Path("data"), description="Folder of the database and the secrets.")
     database_url: DatabaseUrl | None = Field(
         None,
@@ -42,6 +64,14 @@ class Settings(BaseSettings):
     )
     database_connections: int = Field(
         8, ge=1, le=1000, description="Connections to PostgreSQL held at once."
+    )
+    results: Path | None = Field(
+        None,
+        description="Folder of finished pictures, shared by the servers of one database; unset: in"
+        " the data folder.",
+    )
+    results_hours: int = Field(
+        168, ge=24, le=720, description="Finished pictures are kept so long."
     )
     model: Path | None = Field(
         None, description="Checkpoint folder in diffusers layout; unset: the embedded one."
@@ -79,6 +109,9 @@ class Settings(BaseSettings):
     job_timeout_s: float = Field(
         300.0, gt=0, le=86_400, description="A job older than this fails and is not billed."
     )
+    async_timeout_s: float = Field(
+        3600.0, gt=0, le=604_800, description="The same for a job whose client does not wait."
+    )
     drain_timeout_s: float = Field(
         30.0, ge=0, le=86_400, description="After SIGTERM, jobs under way get so long to finish."
     )
@@ -94,7 +127,12 @@ class Settings(BaseSettings):
         decimal_places=6,
         description="Granted to the first account when made.",
     )
-    disk_floor_mib: int = Field(64, ge=0, description="Less free disk than this: not ready.")
+    disk_floor_mib: int = Field(
+        64, ge=0, description="With less free disk than this: not ready, no new jobs."
+    )
+    webhook_private_addresses: bool = Field(
+        False, description="Webhooks may go over http and to machines of your own network."
+    )
     embed_prompt: bool = Field(False, description="Write the prompt into the files' metadata.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Logs.")
 

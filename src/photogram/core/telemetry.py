@@ -49,11 +49,16 @@ def configure_logging(level: str) -> None:
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
+def cut_tokens(words: str) -> str:
+    """Every API key in a text cut down to its public part."""
+    return _TOKEN.sub(r"\1…", words)
+
+
 def redact_tokens(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
     """Cut every API key in an event down to its public part."""
     for name, value in event.items():
         if isinstance(value, str):
-            event[name] = _TOKEN.sub(r"\1…", value)
+            event[name] = cut_tokens(value)
     return event

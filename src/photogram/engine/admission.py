@@ -8,6 +8,9 @@ from collections.abc import Callable
 from photogram.core.errors import EngineOverloadedError
 from photogram.core.messages import DRAINING
 
+NOT_READY = "not_ready"
+"""The code of a refusal because the worker is silent."""
+
 _RETRY_DRAINING_S = 5.0
 _RETRY_LOADING_S = 5.0
 
@@ -20,11 +23,14 @@ class Admission:
         self.num_held = 0
         self.is_draining = False
 
-    def acquire(self, *, is_ready: bool, seconds_to_place: Callable[[], float]) -> "Place":
+    def acquire(
+        self, *, is_ready: bool, seconds_to_place: Callable[[], float], is_silent: bool = False
+    ) -> "Place":
         """Take a place.
 
         Args:
             is_ready: Whether there is somebody to do the work.
+            is_silent: Whether there is, and does not answer.
             seconds_to_place: Foretells when a place becomes free; asked if none is.
 
         Raises:
@@ -33,6 +39,12 @@ class Admission:
         if self.is_draining:
             raise EngineOverloadedError(
                 "the server is shutting down", code=DRAINING, retry_after_s=_RETRY_DRAINING_S
+            )
+        if is_silent:
+            raise EngineOverloadedError(
+                "the model's process does not answer; if it stays silent, it is replaced",
+                code=NOT_READY,
+                retry_after_s=_RETRY_LOADING_S,
             )
         if not is_ready:
             raise EngineOverloadedError(

@@ -61,6 +61,7 @@ class Calibration:
             self._time_steps([sample])
         for _ in range(2):
             self._time_decode(sample)
+        self._runner.preview(sample.state)  # the first finds out how to draw them
         self._fit()
 
     def run_piece(self) -> bool:

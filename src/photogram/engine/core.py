@@ -6,9 +6,10 @@ belongs, and tells the cost model how long the work took.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 
@@ -23,7 +24,9 @@ from photogram.core.messages import (
     GenerateJob,
     JobEvent,
     ModelInfo,
+    Preview,
     Progress,
+    Started,
 )
 from photogram.engine.cost import Load
 from photogram.engine.request import Request, Sample
@@ -31,6 +34,8 @@ from photogram.engine.scheduler import Plan, Scheduler
 from photogram.engine.watch import Watch
 
 _ENCODE_WAIT_S = 0.005
+_MOST_ENCODING = 16
+"""While so many files are to be written, no previews are added: they are to be quick or not at all."""
 
 _log = structlog.get_logger(__name__)
 
@@ -45,6 +50,10 @@ class Runner(Protocol):
     def model(self) -> ModelInfo:
         """What the device paints with."""
 
+    @property
+    def compiles(self) -> bool:
+        """A first step of new shapes may take minutes."""
+
     def begin(self, sample: Sample) -> None:
         """Encode the prompt, draw the noise, and set the sample's state."""
 
@@ -56,6 +65,20 @@ class Runner(Protocol):
 
     def encode(self, pixels: Any, sample: Sample) -> EncodedImage:
         """Pixels to a file; safe to call on another thread."""
+
+    def preview(self, state: Any) -> Any:
+        """Pixels of what a picture under way will roughly look like; changes nothing of it."""
+
+    def encode_preview(self, pixels: Any, sample: Sample) -> EncodedImage:
+        """The same to a small file; safe to call on another thread."""
+
+
+class _Encoding(NamedTuple):
+    """A preview that is being encoded, and the step after which it was drawn."""
+
+    future: Future[EncodedImage]
+    sample: Sample
+    step: int
 
 
 class EngineCore:
@@ -88,6 +111,8 @@ class EngineCore:
         self.watch = Watch()
         self._requests: dict[str, Request] = {}
         self._encoding: dict[Future[EncodedImage], Sample] = {}
+        self._previews: deque[_Encoding] = deque()
+        self._shapes: set[tuple[int, int]] = set()
 
     @property
     def has_work(self) -> bool:
@@ -112,12 +137,26 @@ class EngineCore:
         self._collect()
 
     def _run(self, plan: Plan) -> None:
-        with self.watch.over(plan.seconds):
+        compiles, began_at = self._may_compile(plan), self._clock()
+        with self.watch.over(plan.seconds, compiles=compiles):
             for sample in plan.begin:
                 self._begin(sample)
             self._denoise([sample for sample in plan.batch if self._is_live(sample)])
             if plan.decode is not None:
                 self._decode(plan.decode)
+        if plan.seconds and not compiles:
+            self.watch.learn(plan.seconds, self._clock() - began_at)
+
+    def _may_compile(self, plan: Plan) -> bool:
+        """Whether the device has not run such work yet, and compiles what is new to it."""
+        if not self._runner.compiles:
+            return False
+        shapes = {(len(plan.batch), sample.request.num_tokens) for sample in plan.batch}
+        if plan.decode is not None:
+            shapes.add((0, plan.decode.request.num_pixels))
+        is_new = not shapes <= self._shapes
+        self._shapes |= shapes
+        return is_new
 
     def _add(self, job: GenerateJob) -> None:
         num_tokens = self._runner.model.num_tokens(job.width, job.height)
@@ -132,6 +171,8 @@ class EngineCore:
         if not self._is_live(sample):  # an earlier sample of the same request just failed
             return
         request, began_at = sample.request, self._clock()
+        if request.started_at is None:
+            self._emit(Started(request.job.job_id))
         try:
             self._runner.begin(sample)
         except Exception as error:  # noqa: BLE001 one request's failure is its own
@@ -149,9 +190,12 @@ class EngineCore:
                 self._fail_with(batch[0].request, error)
                 return
             _log.warning("batch_failed_retrying_alone", num_samples=len(batch), exc_info=error)
-            for sample in batch:
-                if self._is_live(sample):
-                    self._denoise([sample])
+        else:
+            return
+        # Not above: there the error still holds the memory of the step that failed.
+        for sample in batch:
+            if self._is_live(sample):
+                self._denoise([sample])
 
     def _step_together(self, batch: list[Sample]) -> None:
         if not batch:
@@ -165,6 +209,21 @@ class EngineCore:
         for request in dict.fromkeys(sample.request for sample in batch):
             job = request.job
             self._emit(Progress(job.job_id, request.step, job.num_steps))
+        for sample in batch:
+            if sample.step in sample.request.job.preview_steps:
+                self._preview(sample)
+
+    def _preview(self, sample: Sample) -> None:
+        """Show how far a picture is, unless the encoders are behind."""
+        if len(self._previews) + len(self._encoding) >= _MOST_ENCODING:
+            return
+        try:
+            pixels = self._runner.preview(sample.state)
+        except Exception as error:  # noqa: BLE001 the picture may come all the same
+            _log.warning("preview_failed", job_id=sample.request.job.job_id, exc_info=error)
+            return
+        future = self._encoders.submit(self._runner.encode_preview, pixels, sample)
+        self._previews.append(_Encoding(future, sample, sample.step))
 
     def _decode(self, sample: Sample) -> None:
         request, began_at = sample.request, self._clock()
@@ -178,6 +237,8 @@ class EngineCore:
         self._encoding[self._encoders.submit(self._runner.encode, pixels, sample)] = sample
 
     def _collect(self) -> None:
+        while self._previews and self._previews[0].future.done():  # in the order of their steps
+            self._show(self._previews.popleft())
         if self._encoding and not self._scheduler.has_work:
             # Not for long: a new job or a cancellation may be waiting to be handled.
             wait(self._encoding, timeout=_ENCODE_WAIT_S, return_when=FIRST_COMPLETED)
@@ -190,6 +251,24 @@ class EngineCore:
                 continue
             sample.image = future.result()
             self._finish_if_complete(sample.request)
+
+    def _show(self, preview: _Encoding) -> None:
+        request = preview.sample.request
+        if not self._is_live(preview.sample):
+            return
+        if (error := preview.future.exception()) is not None:
+            _log.warning("preview_failed", job_id=request.job.job_id, exc_info=error)
+            return
+        image = preview.future.result()
+        self._emit(
+            Preview(
+                job_id=request.job.job_id,
+                index=request.samples.index(preview.sample),
+                step=preview.step,
+                content_type=image.content_type,
+                data=image.data,
+            )
+        )
 
     def _finish_if_complete(self, request: Request) -> None:
         images, job, started_at = request.images, request.job, request.started_at

@@ -8,11 +8,13 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import numpy as np
+from msgspec.structs import replace
 
 from photogram.core.messages import (
     CANCELLED,
     CONTENT_TYPES,
     DRAINING,
+    WORKER_LOST,
     EncodedImage,
     Failed,
     Finished,
@@ -20,7 +22,9 @@ from photogram.core.messages import (
     GenerateJob,
     JobEvent,
     ModelInfo,
+    Preview,
     Progress,
+    Started,
 )
 from photogram.core.ports import Permit
 from photogram.engine.admission import Admission
@@ -56,6 +60,7 @@ class FakeEngine:
         model: What it says it paints with.
         step_s: Seconds of one denoising step; jobs run all at once.
         fail_with: If set, every job fails after its first step, with this message.
+        losses: So many submissions lose their worker right after they have started.
         queue_limit: Jobs at once.
         is_ready: Whether it takes jobs.
     """
@@ -66,6 +71,7 @@ class FakeEngine:
         model: ModelInfo = FAKE_MODEL,
         step_s: float = 0.0,
         fail_with: str | None = None,
+        losses: int = 0,
         queue_limit: int = 256,
         is_ready: bool = True,
     ) -> None:
@@ -73,6 +79,7 @@ class FakeEngine:
         self.is_ready = is_ready
         self.step_s = step_s
         self.fail_with = fail_with
+        self.losses = losses
         self.submitted: list[GenerateJob] = []
         self.steps_run: dict[str, int] = {}
         self._admission = Admission(queue_limit)
@@ -122,6 +129,11 @@ class FakeEngine:
     async def _run(self, job: GenerateJob, permit: Permit) -> AsyncIterator[JobEvent]:
         cancelled = self._cancelled[job.job_id]
         try:
+            yield Started(job.job_id)
+            if self.losses > 0:
+                self.losses -= 1
+                yield Failed(job_id=job.job_id, code=WORKER_LOST, message=WORKER_LOST)
+                return
             for step in range(1, job.num_steps + 1):
                 await asyncio.sleep(self.step_s)
                 if cancelled.is_set():
@@ -130,6 +142,9 @@ class FakeEngine:
                     return
                 self.steps_run[job.job_id] = step
                 yield Progress(job.job_id, step, job.num_steps)
+                if step in job.preview_steps:
+                    for preview in _previews(job, step):
+                        yield preview
                 if self.fail_with is not None:
                     yield Failed(job_id=job.job_id, code="inference_failed", message=self.fail_with)
                     return
@@ -150,6 +165,21 @@ def _finish(job: GenerateJob) -> Finished:
         queue_time_s=0.0,
         generation_time_s=0.001,
     )
+
+
+def _previews(job: GenerateJob, step: int) -> list[Preview]:
+    small = replace(job, width=job.width // 4, height=job.height // 4, image_format="jpeg")
+    images = [_flat_image(small, seed) for seed in job.seeds]
+    return [
+        Preview(
+            job_id=job.job_id,
+            index=index,
+            step=step,
+            content_type=image.content_type,
+            data=image.data,
+        )
+        for index, image in enumerate(images)
+    ]
 
 
 def _flat_image(job: GenerateJob, seed: int) -> EncodedImage:

@@ -1,25 +1,29 @@
 """The local engine: a worker process of this machine, watched and restarted.
 
 It implements `core.ports.Engine` in the API process and imports no torch. A worker whose pipe has
-closed is dead, and one that has gone silent hangs: its jobs end as failed (and so unbilled), and a
-new one is started.
+closed is dead, and one that has gone silent hangs: its jobs end with `WORKER_LOST` (and so
+unbilled), and a new one is started, after a pause if the last ones did not live long.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import structlog
 
-from photogram.core.errors import EngineFailedError
 from photogram.core.messages import (
     DRAINING,
+    WORKER_LOST,
     CancelJob,
     Failed,
+    Finished,
     Forecast,
     GenerateJob,
+    JobEnd,
     JobEvent,
     ModelInfo,
     Progress,
+    Started,
 )
 from photogram.core.ports import Permit
 from photogram.engine.admission import Admission
@@ -34,7 +38,10 @@ from photogram.engine.process import (
 )
 
 _RESTART_DELAYS_S = (0.0, 1.0, 5.0, 15.0)
-"""Pauses before a restart, by how many starts in a row did not load; the last one repeats."""
+"""Pauses before a restart, by how many starts in a row have failed; the last one repeats."""
+
+_STEADY_S = 60.0
+"""A start has failed if its worker did not load, or did not live so long after that."""
 
 _NUM_STARTS = 2
 """So many starts in a row that did not load are told as a failure to load."""
@@ -66,12 +73,12 @@ class LocalEngine:
         self._worker: WorkerProcess | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._num_failed_starts = 0
-        self._is_loaded = False
+        self._loaded_at: float | None = None
         self._is_silent = False
 
     @property
     def is_ready(self) -> bool:
-        return self._is_loaded and not self._is_silent
+        return self._loaded_at is not None and not self._is_silent
 
     @property
     def num_jobs(self) -> int:
@@ -101,7 +108,9 @@ class LocalEngine:
 
     def acquire(self, job: GenerateJob) -> Permit:
         permit = self._admission.acquire(
-            is_ready=self.is_ready, seconds_to_place=self._outlook.seconds_to_end
+            is_ready=self.is_ready,
+            is_silent=self._is_silent,
+            seconds_to_place=self._outlook.seconds_to_end,
         )
         try:
             self._outlook.check_deadline(job)
@@ -119,7 +128,7 @@ class LocalEngine:
         elif self.is_draining:
             self._fail(job.job_id, DRAINING, "the server is shutting down")
         else:
-            self._fail(job.job_id, EngineFailedError.code, "the model's process is not there")
+            self._fail(job.job_id, WORKER_LOST, "the model's process is not there")
         return record.read()
 
     def cancel(self, job_id: str) -> None:
@@ -132,16 +141,16 @@ class LocalEngine:
     async def _supervise(self) -> None:
         """Keep one worker alive until cancelled."""
         while True:
-            self._num_failed_starts += 1  # until it says that it is ready
+            self._num_failed_starts += 1  # until its worker has lived for a while
             try:
                 await self._run_worker()
             except Exception:  # noqa: BLE001 - whatever it is, its jobs end, and the next may live
                 _log.exception("worker_failed")
-            self._fail_all(EngineFailedError.code, "the model's process ended")
+            self._fail_all(WORKER_LOST, "the model's process ended")
             if self._num_failed_starts >= _NUM_STARTS and self.load_failure is None:
                 self.load_failure = (
                     f"the model's process ended {self._num_failed_starts} times before the model"
-                    " was loaded; the log says why (status -9: too little memory)"
+                    " was loaded or soon after; the log says why (status -9: too little memory)"
                 )
             longest = len(_RESTART_DELAYS_S) - 1
             await asyncio.sleep(_RESTART_DELAYS_S[min(self._num_failed_starts, longest)])
@@ -154,8 +163,9 @@ class LocalEngine:
             while (event := await self._next_event(worker)) is not None:
                 self._take(event)
         finally:
-            self._is_loaded = False
-            self._worker = None
+            if self._loaded_at is not None and time.monotonic() > self._loaded_at + _STEADY_S:
+                self._num_failed_starts = 0
+            self._loaded_at, self._is_silent, self._worker = None, False, None
             await worker.stop()
         _log.error("worker_died", exit_status=worker.exit_status)
 
@@ -168,7 +178,7 @@ class LocalEngine:
         for is_silent in (False, True):
             self._is_silent = is_silent
             try:
-                async with asyncio.timeout(self._silence_s / 2 if self._is_loaded else None):
+                async with asyncio.timeout(self._silence_s / 2 if self._loaded_at else None):
                     return await worker.next_event()
             except TimeoutError:
                 continue
@@ -180,8 +190,7 @@ class LocalEngine:
             case Heartbeat(cost):
                 self._outlook.learn(cost)
             case Ready():
-                self._is_loaded, self.load_failure = True, None
-                self._num_failed_starts = 0
+                self._loaded_at, self.load_failure = time.monotonic(), None
             case LoadFailed(message):
                 self.load_failure = message
                 _log.error("model_not_loaded", reason=message)
@@ -191,12 +200,15 @@ class LocalEngine:
     def _deliver(self, event: JobEvent) -> None:
         if job := self._jobs.get(event.job_id):
             job.events.put_nowait(event)
-            if isinstance(event, Progress):
-                self._outlook.progress(event)
-            else:
-                del self._jobs[event.job_id]
-                self._outlook.remove(event.job_id)
-                job.permit.release()
+            match event:
+                case Started(job_id):
+                    self._outlook.start(job_id)
+                case Progress():
+                    self._outlook.progress(event)
+                case Finished() | Failed():
+                    del self._jobs[event.job_id]
+                    self._outlook.remove(event.job_id)
+                    job.permit.release()
 
     def _fail_all(self, code: str, reason: str) -> None:
         for job_id in list(self._jobs):
@@ -217,6 +229,6 @@ class _Job:
     async def read(self) -> AsyncIterator[JobEvent]:
         """The events, up to and with the last."""
         event: JobEvent | None = None
-        while event is None or isinstance(event, Progress):
+        while not isinstance(event, JobEnd):
             event = await self.events.get()
             yield event

@@ -48,10 +48,13 @@ class Outlook:
         """A job was handed to the engine."""
         self._courses[job.job_id] = _Course(job, time.monotonic())
 
+    def start(self, job_id: str) -> None:
+        """The first work on a job has begun."""
+        self._courses[job_id].is_begun = True
+
     def progress(self, event: Progress) -> None:
         """A job has moved on."""
-        course = self._courses[event.job_id]
-        course.step, course.is_begun = event.step, True
+        self._courses[event.job_id].step = event.step
 
     def remove(self, job_id: str) -> None:
         """A job has ended."""

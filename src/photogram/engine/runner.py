@@ -3,19 +3,28 @@
 It knows tensors and pictures, and nothing of queues, processes or fairness.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from photogram.core.messages import CONTENT_TYPES, EncodedImage, ModelInfo
+from photogram.core.errors import EngineFailedError
+from photogram.core.messages import CONTENT_TYPES, EncodedImage, ImageFormat, ModelInfo
 from photogram.engine.request import Sample
 from photogram.imaging.encode import encode
 from photogram.imaging.metadata import ImageMetadata
 from photogram.pipeline.batch import Denoising
 from photogram.pipeline.flux import Pipeline
+
+T = TypeVar("T")
+
+_PREVIEW_FORMAT: ImageFormat = "jpeg"  # half as large again as WebP, in a twentieth of its time
+_PREVIEW_QUALITY = 70
+_OUT_OF_MEMORY = "can't allocate memory"
+"""How torch's allocator on a CPU says it, in a plain RuntimeError."""
 
 
 class PipelineRunner:
@@ -54,15 +63,21 @@ class PipelineRunner:
     def model(self) -> ModelInfo:
         return self._pipeline.model
 
+    @property
+    def compiles(self) -> bool:
+        return self._pipeline.device.type == "cuda"
+
     def begin(self, sample: Sample) -> None:
         request, job = sample.request, sample.request.job
-        state = self._pipeline.start(
-            job.prompt,
-            width=job.width,
-            height=job.height,
-            num_steps=job.num_steps,
-            guidance=job.guidance,
-            seed=sample.seed,
+        state = _with_room(
+            lambda: self._pipeline.start(
+                job.prompt,
+                width=job.width,
+                height=job.height,
+                num_steps=job.num_steps,
+                guidance=job.guidance,
+                seed=sample.seed,
+            )
         )
         self._finish()
         request.prompt_tokens = state.prompt_tokens
@@ -70,32 +85,74 @@ class PipelineRunner:
         sample.state = state
 
     def step(self, states: Sequence[Denoising]) -> None:
-        self._pipeline.step(states)
+        if len(states) == 1:
+            _with_room(lambda: self._pipeline.step(states))
+        else:  # where memory is short, the caller tries each alone
+            self._pipeline.step(states)
         self._finish()
 
     def decode(self, state: Denoising) -> NDArray[np.uint8]:
-        return self._pipeline.decode(state)
+        return _with_room(lambda: self._pipeline.decode(state))
+
+    def preview(self, state: Denoising) -> NDArray[np.uint8]:
+        return self._pipeline.preview(state)
+
+    def encode_preview(self, pixels: NDArray[np.uint8], sample: Sample) -> EncodedImage:
+        return self._encode(pixels, sample, _PREVIEW_FORMAT, _PREVIEW_QUALITY)
 
     def encode(self, pixels: NDArray[np.uint8], sample: Sample) -> EncodedImage:
         job = sample.request.job
+        return self._encode(pixels, sample, job.image_format, job.quality)
+
+    def _encode(
+        self, pixels: NDArray[np.uint8], sample: Sample, image_format: ImageFormat, quality: int
+    ) -> EncodedImage:
+        job = sample.request.job
+        height, width, _ = pixels.shape
         metadata = ImageMetadata(
             model=self._pipeline.model.slug,
             seed=sample.seed,
             steps=job.num_steps,
             guidance=job.guidance,
-            width=job.width,
-            height=job.height,
+            width=width,
+            height=height,
             prompt=job.prompt if job.with_prompt else None,
         )
         return EncodedImage(
             seed=sample.seed,
-            width=job.width,
-            height=job.height,
-            content_type=CONTENT_TYPES[job.image_format],
-            data=encode(pixels, job.image_format, job.quality, metadata=metadata),
+            width=width,
+            height=height,
+            content_type=CONTENT_TYPES[image_format],
+            data=encode(pixels, image_format, quality, metadata=metadata),
         )
 
     def _finish(self) -> None:
         """Wait for the device, which a GPU's calls do not; decoding does, by its copy."""
         if self._pipeline.device.type == "cuda":
             torch.cuda.synchronize(self._pipeline.device)
+
+
+def _with_room(work: Callable[[], T]) -> T:
+    """Do some work; where memory is short, once more in what the allocator has kept for later.
+
+    Raises:
+        EngineFailedError: There is too little memory even so.
+    """
+    try:
+        return work()
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
+    torch.cuda.empty_cache()
+    try:
+        return work()
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise EngineFailedError(
+            "there is too little memory for this picture; it was not billed"
+        ) from error
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or _OUT_OF_MEMORY in str(error)

@@ -3,7 +3,7 @@
 It is started as ``python -m photogram.engine.worker FD`` by `engine.process`. Its first message in
 is a `WorkerConfig`, then come commands; out go `Ready`, or `LoadFailed`, then the jobs' events and
 a `Heartbeat` every second. The pipe's end is the other process's end: a worker whose parent is gone
-leaves at once, even in the middle of a step.
+leaves at once, even in the middle of a step, and so does one that is stuck in a step.
 """
 
 import os
@@ -12,7 +12,9 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -32,11 +34,13 @@ from photogram.engine.process import (
     Ready,
     WorkerConfig,
 )
-from photogram.engine.runner import PipelineRunner
 from photogram.engine.scheduler import Scheduler
 from photogram.engine.watch import Watch
 
 _NUM_ENCODERS = 2
+
+STUCK_STATUS = 70
+"""The exit status of a worker whose loop was stuck in a piece of work."""
 
 _log = structlog.get_logger(__name__)
 
@@ -47,12 +51,15 @@ def main() -> None:
     # decides, and closes the pipe.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    pipe = _Pipe(Connection(int(sys.argv[1])))
+    pipe = Pipe(Connection(int(sys.argv[1])))
     config = msgspec.msgpack.decode(pipe.receive(), type=WorkerConfig)
     configure_logging(config.log_level)
     inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(pipe, inbox), daemon=True).start()
     cost = CostModel()
+    # Torch loads for seconds: a parent that dies meanwhile is noticed, too.
+    from photogram.engine.runner import PipelineRunner  # noqa: PLC0415
+
     try:
         runner = PipelineRunner.load(
             Path(config.model),
@@ -74,41 +81,45 @@ def main() -> None:
     core = EngineCore(runner, Scheduler(cost, config.limits), pipe.send, encoders)
     pipe.send(Heartbeat(cost.table))  # before it is asked how long a job would take
     pipe.send(Ready())
-    threading.Thread(target=_beat, args=(pipe, core.watch, cost), daemon=True).start()
-    _serve(inbox, core, calibration)
+    threading.Thread(target=beat, args=(pipe, core.watch, cost), daemon=True).start()
+    _serve(inbox, core, partial(_calibrate, core, calibration, compiles=runner.compiles))
 
 
-def _serve(inbox: "queue.SimpleQueue[Command]", core: EngineCore, calibration: Calibration) -> None:
+def _serve(
+    inbox: "queue.SimpleQueue[Command]", core: EngineCore, calibrate: Callable[[], bool]
+) -> None:
     """Step while there is work; while there is none, calibrate, and then wait for a command."""
     while True:
-        if not core.has_work and inbox.empty() and not _calibrate(core, calibration):
+        if not core.has_work and inbox.empty() and not calibrate():
             core.handle(inbox.get())
         while not inbox.empty():
             core.handle(inbox.get())
         core.step()
 
 
-def _calibrate(core: EngineCore, calibration: Calibration) -> bool:
+def _calibrate(core: EngineCore, calibration: Calibration, *, compiles: bool) -> bool:
     """Do one piece of the calibration; returns whether there was one left."""
-    with core.watch.over(calibration.piece_s):
+    with core.watch.over(calibration.piece_s, compiles=compiles):
         return calibration.run_piece()
 
 
-def _beat(pipe: "_Pipe", watch: Watch, cost: CostModel) -> None:
-    """Say every second that the worker lives; not so while its loop is stuck."""
+def beat(pipe: "Pipe", watch: Watch, cost: CostModel) -> None:
+    """Say every second that the worker lives, and end it once its loop is stuck."""
     while True:
         time.sleep(HEARTBEAT_S)
-        if not watch.is_stuck_after(HEARTBEAT_S):
-            pipe.send(Heartbeat(cost.table))
+        if watch.is_stuck_after(HEARTBEAT_S):
+            _log.error("worker_stuck")
+            os._exit(STUCK_STATUS)  # the loop is where nothing else reaches it
+        pipe.send(Heartbeat(cost.table))
 
 
-def _read(pipe: "_Pipe", inbox: "queue.SimpleQueue[Command]") -> None:
+def _read(pipe: "Pipe", inbox: "queue.SimpleQueue[Command]") -> None:
     decoder = msgspec.msgpack.Decoder(Command)
     while True:
         inbox.put(decoder.decode(pipe.receive()))
 
 
-class _Pipe:
+class Pipe:
     """The worker's end of the pipe; at the other end's death the process ends.
 
     Any thread may send.

@@ -1,8 +1,8 @@
-"""The one reader of the engine's events: it closes each job, and its hold with it.
+"""The one reader of the engine's events: from a submitted job to its outcome.
 
-A submitted job goes in; its outcome comes out, after the transaction that pays for it. Whoever
-waits for a job may stop waiting: the dispatcher goes on until the job is closed. It knows nothing
-of keys, of requests, or of what a price is made of.
+Whoever waits for a job may stop waiting: the dispatcher goes on until the job is closed. A job whose
+worker dies is tried once more, and set aside if that ends the next worker too. It knows nothing of
+keys, of requests, or of what a price is made of.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -22,31 +22,34 @@ from photogram.core.errors import (
     PhotogramError,
     StorageError,
 )
-from photogram.core.messages import CANCELLED, DRAINING, Failed, Finished, JobEvent, Progress
-from photogram.core.ports import Engine
-from photogram.generation import repository
-from photogram.generation.states import JobState
+from photogram.core.messages import (
+    CANCELLED,
+    DRAINING,
+    WORKER_LOST,
+    Failed,
+    Finished,
+    GenerateJob,
+    JobEnd,
+    JobEvent,
+    Started,
+)
+from photogram.core.ports import Engine, Permit
+from photogram.generation.closing import Holding, JobCloser, Outcome
+from photogram.generation.live import LiveJobs
+from photogram.generation.repository import jobs
+from photogram.generation.results import Results
+from photogram.storage.backend import OUTCOME_UNKNOWN
 from photogram.storage.database import Database
 
-_RETRY_FIRST_S = 0.25
-_RETRY_MOST_S = 15.0
+MAX_ATTEMPTS: Final = 2
+"""A job that was begun so often, and ended its worker each time, is set aside."""
+
+POISON: Final = "poison"
+"""The code of such a job."""
+
+_RETRY_S = 0.25
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Pictures that are paid for. Amounts are micro-credits.
-
-    Attributes:
-        remaining_micro: What the account could spend right after this job was settled.
-        total_time_s: From the request's admission to the settled hold.
-    """
-
-    finished: Finished
-    cost_micro: int
-    remaining_micro: int
-    total_time_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,28 +57,53 @@ class Submission:
     """A job that the engine has.
 
     Attributes:
+        holding: Its row; the job's timeout counts from its `created_s`.
+        is_durable: It is left to another server where this one closes.
         price_micro: The price of what the engine really made, at most the hold.
-        deadline_s: Seconds from `created_s` on that the job may take.
-        created_s: `time.perf_counter` at the request's admission.
-        on_progress: Told of every step, on the event loop; it must neither wait nor fail.
+        on_event: Told of all events on the way, on the event loop; it must neither wait nor fail.
     """
 
-    job_id: str
+    job: GenerateJob
+    holding: Holding
+    is_durable: bool
     events: AsyncIterator[JobEvent]
     price_micro: Callable[[Finished], int]
-    deadline_s: float
-    created_s: float
-    on_progress: Callable[[Progress], None] | None = None
+    on_event: Callable[[JobEvent], None] | None = None
 
 
 class Dispatcher:
-    """Follows jobs of one engine."""
+    """Follows jobs of one engine.
 
-    def __init__(self, database: Database, engine: Engine) -> None:
+    Args:
+        database: Where the jobs are.
+        engine: What paints them.
+        results: Where their pictures go.
+        server_id: Whose jobs they are.
+        on_end: Called after the end of each job.
+
+    Attributes:
+        live: What is told of them meanwhile.
+        closer: What closes them.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        engine: Engine,
+        results: Results,
+        server_id: str,
+        on_end: Callable[[], None] | None,
+    ) -> None:
+        self._on_end = on_end
+        self.live = LiveJobs()
+        self.closer = JobCloser(database, results)
         self._database = database
         self._engine = engine
+        self._server_id = server_id
         self._jobs: set[asyncio.Task[Outcome]] = set()
-        self._late: set[asyncio.Task[Any]] = set()
+        self._abandoned: set[asyncio.Task[JobEnd]] = set()
+        # One of them may be what ended the worker: they are not to end each other's next attempt.
+        self._suspects = asyncio.Lock()
 
     def follow(self, submission: Submission) -> asyncio.Task[Outcome]:
         """Read a job's events in the background; the task's result is the job's.
@@ -83,111 +111,163 @@ class Dispatcher:
         It raises `EngineFailedError`, `EngineOverloadedError` (the engine closes),
         `DeadlineExceededError` or `StorageError`; the job is not billed then.
         """
+        self.live.begin(submission.job.job_id, submission.on_event)
         task = asyncio.create_task(self._follow(submission))
         self._jobs.add(task)
         task.add_done_callback(self._jobs.discard)
         task.add_done_callback(_mark_read)
+        if self._on_end is not None:
+            on_end = self._on_end
+            task.add_done_callback(lambda _: on_end())
         return task
 
-    async def fail(self, job_id: str, state: JobState, code: str) -> None:
-        """Close a job and release its hold, now or as soon as the database works again."""
-        if not await self._try_to_fail(job_id, state, code):
-            self._keep(asyncio.create_task(self._fail_later(job_id, state, code)))
-
     async def close(self) -> None:
-        """Wait for all jobs to be closed.
-
-        What cannot be closed because the database refuses is left to the next server's start.
-        """
+        """Wait for all jobs to be closed, or left to the next server."""
         while self._jobs:
             await asyncio.wait(self._jobs)
-        for task in self._late:
+        for task in self._abandoned:
             task.cancel()
-        await asyncio.gather(*self._late, return_exceptions=True)
+        await asyncio.gather(*self._abandoned, return_exceptions=True)
+        await self.closer.close()
 
     async def _follow(self, submission: Submission) -> Outcome:
-        reader = asyncio.create_task(self._read(submission))
-        left_s = submission.created_s + submission.deadline_s - time.perf_counter()
-        done, _ = await asyncio.wait({reader}, timeout=max(left_s, 0))
-        if not done:
-            # The engine's last events are still to be read: with them it gives the permit back.
-            self._keep(reader)
-            self._engine.cancel(submission.job_id)
-            await self.fail(submission.job_id, JobState.FAILED, DeadlineExceededError.code)
-            raise DeadlineExceededError
-        last = reader.result()
-        if isinstance(last, Finished):
-            return await self._settle(submission, last)
-        state = JobState.CANCELLED if last.code == CANCELLED else JobState.FAILED
-        await self.fail(submission.job_id, state, last.code)
-        raise _error_of(last)
-
-    async def _read(self, submission: Submission) -> Finished | Failed:
-        """All events of a job; an engine that breaks off has failed on it."""
-        last: Finished | Failed | None = None
-        is_running = False
+        holding = submission.holding
         try:
-            async for event in submission.events:
-                if not isinstance(event, Progress):
+            last = await self._run_in_time(submission)
+            if isinstance(last, Finished):
+                price_micro = submission.price_micro(last)
+                return await self.closer.settle(holding, last, price_micro)
+            error = _error_of(last)
+            if last.code == DRAINING and submission.is_durable:
+                await self.closer.leave(holding)
+            else:
+                await self.closer.fail(holding, error)
+            raise error
+        except PhotogramError:
+            raise
+        except Exception as bug:
+            _log.exception("a job was not followed to its end", job_id=holding.job_id)
+            await self.closer.fail(holding, EngineFailedError())
+            raise EngineFailedError from bug
+        finally:
+            self.live.end(holding.job_id)
+
+    async def _run_in_time(self, submission: Submission) -> JobEnd:
+        """All attempts of a job, for as long as it may take."""
+        job, holding = submission.job, submission.holding
+        running = asyncio.create_task(self._run(submission))
+        left_s = holding.created_s + job.timeout_s - time.perf_counter()
+        done, _ = await asyncio.wait({running}, timeout=max(left_s, 0))
+        if done:
+            return running.result()
+        # The engine's last events are still to be read: with them it gives the permit back.
+        self._abandoned.add(running)
+        running.add_done_callback(self._abandoned.discard)
+        running.add_done_callback(_mark_read)
+        self._engine.cancel(job.job_id)
+        late = DeadlineExceededError()
+        return Failed(job_id=job.job_id, code=late.error_code, message=late.message)
+
+    async def _run(self, submission: Submission) -> JobEnd:
+        job, holding = submission.job, submission.holding
+        last = await self._read(submission.events, holding)
+        while isinstance(last, Failed) and last.code == WORKER_LOST:
+            if holding.attempt >= MAX_ATTEMPTS:
+                return Failed(
+                    job_id=job.job_id,
+                    code=POISON,
+                    message="the model's process ended each time it worked on this request; it was"
+                    " set aside and not billed",
+                )
+            async with self._suspects if holding.is_started else contextlib.nullcontext():
+                last = await self._try_again(job, holding)
+        return last
+
+    async def _try_again(self, job: GenerateJob, holding: Holding) -> JobEnd:
+        """Hand the job over once more, as soon as there is a worker that takes it."""
+        try:
+            await self._queue_again(holding)
+            permit = await self._acquire(job)
+        except ConflictError:
+            return Failed(job_id=job.job_id, code=CANCELLED, message="the request was cancelled")
+        except PhotogramError as error:
+            return Failed(job_id=job.job_id, code=error.error_code, message=error.message)
+        try:
+            events = self._engine.submit(job, permit)
+        except BaseException:
+            permit.release()
+            raise
+        return await self._read(events, holding)
+
+    async def _queue_again(self, holding: Holding) -> None:
+        """Take the job anew; a database that is away for a moment is waited for."""
+        while True:
+            try:
+                async with holding.turn:
+                    holding.fence = await self._database.run(
+                        jobs.take, holding.job_id, holding.fence, self._server_id
+                    )
+            except StorageError:
+                if self._engine.is_draining:
+                    raise
+                await asyncio.sleep(_RETRY_S)
+            else:
+                holding.is_started = False
+                return
+
+    async def _acquire(self, job: GenerateJob) -> Permit:
+        """A place in the engine, once there is one."""
+        while True:
+            try:
+                return self._engine.acquire(job)
+            except EngineOverloadedError as error:
+                if error.error_code == DRAINING:
+                    raise
+                await asyncio.sleep(_RETRY_S)
+
+    async def _read(self, events: AsyncIterator[JobEvent], holding: Holding) -> JobEnd:
+        """All events of an attempt; an engine that breaks off has failed on it."""
+        live = self.live.find(holding.job_id)
+        last: JobEnd | None = None
+        try:
+            async for event in events:
+                if isinstance(event, JobEnd):
                     last = event
                     continue
-                if submission.on_progress is not None:
-                    submission.on_progress(event)
-                if not is_running:
-                    is_running = True
-                    await self._start(submission.job_id)
+                if isinstance(event, Started):
+                    await self._start(holding)
+                if live is not None:
+                    live.tell(event)
         except Exception:  # noqa: BLE001 - whatever an engine raises must not keep a hold
-            _log.exception("the engine broke off a job", job_id=submission.job_id)
+            _log.exception("the engine broke off a job", job_id=holding.job_id)
         return last or Failed(
-            job_id=submission.job_id,
+            job_id=holding.job_id,
             code=EngineFailedError.code,
             message="the engine broke off the request; it was not billed",
         )
 
-    async def _start(self, job_id: str) -> None:
-        # A disk that is full for a moment is no reason to stop painting: closing the job will say
-        # whether the database works, and sets this state again.
-        with contextlib.suppress(StorageError):
-            await self._database.run(repository.start, job_id)
-
-    async def _settle(self, submission: Submission, finished: Finished) -> Outcome:
-        cost_micro = submission.price_micro(finished)
+    async def _start(self, holding: Holding) -> None:
+        """Count the attempt."""
+        holding.is_started = True
+        holding.attempt += 1
         try:
-            remaining_micro = await self._database.run(
-                repository.succeed, submission.job_id, cost_micro
-            )
-        except StorageError as error:
-            await self.fail(submission.job_id, JobState.FAILED, error.error_code)
-            raise
-        total_time_s = time.perf_counter() - submission.created_s
-        return Outcome(finished, cost_micro, remaining_micro, total_time_s)
-
-    async def _try_to_fail(self, job_id: str, state: JobState, code: str) -> bool:
-        try:
-            await self._database.run(repository.fail, job_id, state, code)
+            holding.attempt = await self._database.run(jobs.start, holding.job_id, holding.fence)
         except StorageError:
-            return False
-        except ConflictError:
-            # Only after a commit that was refused by an error, and then found to have happened.
-            _log.exception("a job was closed before it failed", job_id=job_id)
-        return True
-
-    async def _fail_later(self, job_id: str, state: JobState, code: str) -> None:
-        delay_s = _RETRY_FIRST_S
-        await asyncio.sleep(delay_s)
-        while not await self._try_to_fail(job_id, state, code):
-            delay_s = min(2 * delay_s, _RETRY_MOST_S)
-            await asyncio.sleep(delay_s)
-
-    def _keep(self, task: asyncio.Task[Any]) -> None:
-        self._late.add(task)
-        task.add_done_callback(self._late.discard)
-        task.add_done_callback(_mark_read)
+            # A disk that is full for a moment is no reason to stop painting: closing the job will
+            # say whether the database works, and sets this state again.
+            pass
+        except ConflictError:  # it was cancelled, or another server has it
+            self._engine.cancel(holding.job_id)
 
 
 def _error_of(failed: Failed) -> PhotogramError:
     """What is told to the caller: to try again where the engine gave the job up unpainted."""
-    families = {DRAINING: EngineOverloadedError, DeadlineExceededError.code: DeadlineExceededError}
+    families: dict[str, type[PhotogramError]] = {
+        DRAINING: EngineOverloadedError,
+        DeadlineExceededError.code: DeadlineExceededError,
+        StorageError.code: StorageError,
+        OUTCOME_UNKNOWN: StorageError,
+    }
     family = families.get(failed.code, EngineFailedError)
     return family(failed.message, code=failed.code)
 

@@ -1,29 +1,121 @@
-"""What a server does first: end the jobs that the last one left open.
+"""What becomes of the jobs of a server that is gone: another one takes them over.
 
-An engine's work does not survive its process, so a job that is still queued or running when a
-server starts will never finish. Only the holder of the data folder's lock may ask for this.
+Durable jobs are painted again from their first step, under the same hold; the same seed gives the
+same picture. A job whose client waited at the lost connection is closed, and its hold released.
 """
 
+import asyncio
+from datetime import datetime
+from typing import Final
+
+import structlog
 from sqlalchemy import Connection
 
-from photogram.generation import repository
+from photogram.core.errors import (
+    DeadlineExceededError,
+    EngineFailedError,
+    EngineOverloadedError,
+    PhotogramError,
+)
+from photogram.core.messages import DRAINING
+from photogram.generation.closing import Holding
+from photogram.generation.dispatcher import MAX_ATTEMPTS, POISON
+from photogram.generation.lease import LEASE
+from photogram.generation.repository import jobs, servers
+from photogram.generation.repository.servers import Orphan
+from photogram.generation.service import GenerationService
 from photogram.generation.states import JobState
 from photogram.storage.database import Database
+from photogram.storage.instants import database_now
 
-SERVER_RESTARTED = "server_restarted"
+SERVER_RESTARTED: Final = "server_restarted"
+
+_INTERVAL_S: Final = 2.0
+_RETRY_S: Final = 0.25
+_AT_ONCE: Final = 16
+"""So few that the servers of one database share what is to be taken over."""
+
+_WORDS: Final = {
+    SERVER_RESTARTED: "the server was restarted; the request was not billed",
+    POISON: "the server ended each time it worked on this request; it was set aside and not billed",
+    DeadlineExceededError.code: DeadlineExceededError().message,
+}
+
+_log = structlog.get_logger(__name__)
 
 
-def recover(database: Database) -> int:
-    """Fail every open job and release its hold, in one transaction; returns how many there were.
+def take_over(connection: Connection, server_id: str, at_most: int = _AT_ONCE) -> list[Orphan]:
+    """Take jobs whose server is gone; close those that are not to be painted again.
 
-    Raises:
-        StorageError: The database refused; nothing has changed.
+    Returns:
+        Those that are.
     """
-    return database.transact(_fail_open_jobs)
+    now = database_now(connection)
+    durable = []
+    for orphan in servers.take_orphans(connection, server_id, at_most):
+        code = _reason_to_end(orphan, now)
+        if code is None:
+            durable.append(orphan)
+            continue
+        words = _WORDS[code]
+        jobs.fail(connection, orphan.id, orphan.fence, JobState.FAILED, code, words)
+    return durable
 
 
-def _fail_open_jobs(connection: Connection) -> int:
-    job_ids = repository.open_jobs(connection)
-    for job_id in job_ids:
-        repository.fail(connection, job_id, JobState.FAILED, SERVER_RESTARTED)
-    return len(job_ids)
+class Recovery:
+    """Looks for such jobs for as long as a server runs.
+
+    Args:
+        database: Where they are.
+        generation: What paints them.
+        server_id: Who takes them.
+    """
+
+    def __init__(self, database: Database, generation: GenerationService, server_id: str) -> None:
+        self._database = database
+        self._generation = generation
+        self._server_id = server_id
+
+    async def watch(self) -> None:
+        """Take over what there is, now and every so often, until cancelled."""
+        while True:
+            try:
+                orphans = await self._database.run(take_over, self._server_id)
+            except PhotogramError as error:
+                _log.warning("no_jobs_taken_over", reason=error.message)
+                # Who could not renew his lease meanwhile is not dead: he gets the time to.
+                await asyncio.sleep(LEASE.total_seconds())
+                continue
+            for orphan in orphans:
+                _log.info("job_taken_over", job_id=orphan.id, attempt=orphan.attempt)
+                await self._resume(orphan)
+            if not orphans:
+                await asyncio.sleep(_INTERVAL_S)
+
+    async def _resume(self, orphan: Orphan) -> None:
+        """Wait for a place in the engine."""
+        while True:
+            try:
+                await self._generation.resume(orphan)
+            except EngineOverloadedError as error:
+                if error.error_code == DRAINING:
+                    return  # the next server finds it when this one's lease ends
+                await asyncio.sleep(_RETRY_S)
+                continue
+            except PhotogramError as error:
+                await self._give_up(orphan, error)
+            except Exception:  # noqa: BLE001 - whatever is wrong with it, others are taken over
+                _log.exception("a job could not be taken over", job_id=orphan.id)
+                await self._give_up(orphan, EngineFailedError())
+            return
+
+    async def _give_up(self, orphan: Orphan, error: PhotogramError) -> None:
+        await self._generation.give_up(Holding(orphan.id, orphan.fence, 0.0), error)
+
+
+def _reason_to_end(orphan: Orphan, now: datetime) -> str | None:
+    if not orphan.is_durable or not orphan.request:
+        return SERVER_RESTARTED
+    if orphan.deadline_at is not None and orphan.deadline_at <= now:
+        return DeadlineExceededError.code
+    return POISON if orphan.attempt >= MAX_ATTEMPTS else None

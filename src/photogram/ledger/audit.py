@@ -107,6 +107,15 @@ _RULES = (
         WHEN job.state IN ('failed', 'cancelled') THEN 'void'
         ELSE 'open' END
     """,
+    """
+    SELECT 'key ' || api_key.id || ' has not spent what its jobs have cost'
+    FROM api_key LEFT JOIN (
+        SELECT job.key_id, SUM(paid.amount_micro) AS total_micro
+        FROM job JOIN transfer AS paid ON paid.pending_id = job.hold_id AND paid.phase = 'post'
+        GROUP BY job.key_id
+    ) AS spent ON spent.key_id = api_key.id
+    WHERE api_key.settled_micro <> COALESCE(spent.total_micro, 0)
+    """,
     # I8: one reference, one effect.
     """
     SELECT 'the reference ' || idem_ref || ' has ' || COUNT(*) || ' transfers'

@@ -30,7 +30,7 @@ class Transfer:
         idem_ref: The same reference again is the same transfer, never a second one.
         job_id: The job that it pays for, or (a refund) gives back of.
         reason: Why a hold was released, or credits were given.
-        actor: Who moved it: a job's machinery, or a person at the CLI.
+        actor: Who moved it: ``job``, or as in `storage.journal`.
     """
 
     id: str
@@ -71,3 +71,13 @@ class LedgerReport:
     @property
     def is_ok(self) -> bool:
         return not self.violations
+
+
+def grant_reference(account_id: str, reference: str) -> str:
+    """The reference of a grant, from an operator's own words for it."""
+    return f"grant:{account_id}:{reference}"
+
+
+def refund_reference(job_id: str, reference: str) -> str:
+    """The reference of a refund, from an operator's own words for it."""
+    return f"refund:{job_id}:{reference}"

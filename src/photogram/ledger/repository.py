@@ -8,14 +8,16 @@ its two accounts, and refuse what does not fit. Nothing here decides what is bou
 from dataclasses import asdict, fields
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, func, select
+from sqlalchemy import Connection, Select, bindparam, func, or_, select, update
 
 from photogram.core import clock, ids
 from photogram.core.errors import ConflictError, InsufficientCreditsError, NotFoundError
 from photogram.ledger.entries import Balance, Phase, Transfer
 from photogram.ledger.pricing import format_credits
+from photogram.storage import journal
 from photogram.storage.tables.columns import insert_unless_there
-from photogram.storage.tables.jobs import job
+from photogram.storage.tables.jobs import IS_OPEN, job
+from photogram.storage.tables.keys import api_key
 from photogram.storage.tables.ledger import ISSUED, REVENUE, account, transfer
 
 _JOB_ACTOR = "job"
@@ -35,6 +37,31 @@ _REFUNDED = select(
     func.coalesce(func.sum(transfer.c.amount_micro), 0),
     func.coalesce(func.sum(transfer.c.free_micro), 0),
 ).where(transfer.c.job_id == bindparam("key"), transfer.c.phase == Phase.SINGLE)
+_COUNTED = select(func.coalesce(api_key.c.counts_as, api_key.c.id)).where(
+    api_key.c.id == bindparam("key_id")
+)
+_TOGETHER = select(api_key.c.id).where(
+    or_(
+        api_key.c.id == _COUNTED.scalar_subquery(),
+        api_key.c.counts_as == _COUNTED.scalar_subquery(),
+    )
+)
+_SETTLED = select(func.coalesce(func.sum(api_key.c.settled_micro), 0)).where(
+    api_key.c.id.in_(_TOGETHER)
+)
+_HELD = (
+    select(func.coalesce(func.sum(transfer.c.amount_micro), 0))
+    .join(job, job.c.hold_id == transfer.c.id)
+    .where(job.c.key_id.in_(_TOGETHER), IS_OPEN)
+)
+_SPENT = select(_SETTLED.scalar_subquery() + _HELD.scalar_subquery())
+_COUNT_AS_SETTLED = (
+    update(api_key)
+    .where(
+        api_key.c.id == select(job.c.key_id).where(job.c.id == bindparam("job")).scalar_subquery()
+    )
+    .values(settled_micro=api_key.c.settled_micro + bindparam("amount_micro"))
+)
 _LOCKED_JOB = select(job.c.id).where(job.c.id == bindparam("key")).with_for_update()
 
 
@@ -50,6 +77,15 @@ def spendable(connection: Connection, account_id: str) -> Balance:
 def available(connection: Connection, account_id: str) -> int:
     """`spendable`, free and paid together, in micro-credits."""
     return spendable(connection, account_id).total_micro
+
+
+def lock(connection: Connection, account_id: str) -> None:
+    """Keep everybody else from moving this account's credits until the transaction ends.
+
+    Raises:
+        NotFoundError: There is no such customer.
+    """
+    _balance(connection, _LOCKED_BALANCE, account_id)
 
 
 def grant(
@@ -81,7 +117,9 @@ def grant(
         reason=reason,
     )
     repeated = _write(connection, entry)
-    if repeated is not None and repeated.free_micro != entry.free_micro:
+    if repeated is None:
+        _journal(connection, "credits.grant", account_id, entry)
+    elif repeated.free_micro != entry.free_micro:
         raise _another(idem_ref)
 
 
@@ -133,7 +171,9 @@ def settle(connection: Connection, hold_id: str, amount_micro: int) -> None:
         raise ConflictError(
             f"hold {hold_id} is of {hold.amount_micro} micro-credits; {amount_micro} is more"
         )
-    _resolve(connection, hold, Phase.POST, amount_micro)
+    if _resolve(connection, hold, Phase.POST, amount_micro):
+        values = {"job": hold.job_id, "amount_micro": amount_micro}
+        connection.execute(_COUNT_AS_SETTLED, values)
 
 
 def release(connection: Connection, hold_id: str, reason: str) -> None:
@@ -202,7 +242,44 @@ def refund(
         raise ConflictError(
             f"of job {job_id!r}, {format_credits(left_micro)} credits can be given back"
         )
-    return (_repeated(connection, entry) if earlier else _write(connection, entry)) or entry
+    repeated = _repeated(connection, entry) if earlier else _write(connection, entry)
+    if repeated is None:
+        _journal(connection, "credits.refund", job_id, entry)
+    return repeated or entry
+
+
+def check_spend_cap(connection: Connection, key_id: str, cap_micro: int, cost_micro: int) -> None:
+    """Refuse a job that a key may not pay for, whatever its account has.
+
+    To be called between `reserve`, which locks the account, and the writing of the job: nobody else
+    can then spend by the same key, and what this job holds is not counted yet. Keys that count
+    together are counted together. Refunds do not give a cap back.
+
+    Raises:
+        InsufficientCreditsError: With what is settled and held for the key's other jobs, the price
+            would exceed the cap.
+    """
+    # PostgreSQL adds integers up to decimals.
+    spent_micro = int(connection.execute(_SPENT, {"key_id": key_id}).scalar_one())
+    if spent_micro + cost_micro > cap_micro:
+        raise InsufficientCreditsError(
+            f"this key's spend cap is {format_credits(cap_micro)} credits, of which"
+            f" {format_credits(spent_micro)} are spent or held, and this request costs"
+            f" {format_credits(cost_micro)}; the account itself may have more credits"
+        )
+
+
+def _journal(connection: Connection, action: str, subject: str, entry: Transfer) -> None:
+    journal.record(
+        connection,
+        entry.actor,
+        action,
+        subject,
+        credits=format_credits(entry.amount_micro),
+        free_credits=format_credits(entry.free_micro),
+        reference=entry.idem_ref,
+        reason=entry.reason,
+    )
 
 
 def _balance(connection: Connection, query: Select[Any], account_id: str) -> Balance:
@@ -225,7 +302,8 @@ def _resolve(
     phase: Phase,
     amount_micro: int,
     reason: str | None = None,
-) -> None:
+) -> bool:
+    """End a hold; False if it ended in the same way before."""
     entry = Transfer(
         ids.new_id(),
         hold.debit_account_id,
@@ -239,7 +317,7 @@ def _resolve(
         job_id=hold.job_id,
         reason=reason,
     )
-    _write(connection, entry)
+    return _write(connection, entry) is None
 
 
 def _write(connection: Connection, entry: Transfer) -> Transfer | None:

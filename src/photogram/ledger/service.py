@@ -1,4 +1,4 @@
-"""Balances, grants, refunds and the proof of the sums, for callers without a transaction."""
+"""Balances, grants, refunds, usage and the proof of the sums, for callers without a transaction."""
 
 import asyncio
 
@@ -7,9 +7,10 @@ from sqlalchemy import Connection
 
 from photogram.core import ids
 from photogram.core.errors import InvalidRequestError, StorageError
-from photogram.ledger import audit, repository
+from photogram.ledger import audit, reports, repository
 from photogram.ledger.entries import Balance, LedgerReport
 from photogram.ledger.pricing import MAX_CREDITS, MICRO_PER_CREDIT
+from photogram.ledger.reports import AccountSummary, Period, Usage
 from photogram.storage.database import Database
 
 _CHECK_INTERVAL_S = 3600.0
@@ -23,6 +24,7 @@ class LedgerService:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._survey = asyncio.Lock()
 
     def grant(
         self,
@@ -113,6 +115,19 @@ class LedgerService:
             NotFoundError: There is no such account.
         """
         return await self._database.run(repository.spendable, account_id, readonly=True)
+
+    def usage(self, period: Period, account_id: str | None = None) -> list[Usage]:
+        """What the keys of one account, or of all, did; a running server is not kept waiting."""
+        return self._database.survey(reports.usage, period, account_id)
+
+    async def report_usage(self, period: Period, account_id: str | None = None) -> list[Usage]:
+        """`usage`, from asyncio; one at a time, whoever asks."""
+        async with self._survey:
+            return await asyncio.to_thread(self.usage, period, account_id)
+
+    def accounts(self, limit: int, after: str = "") -> list[AccountSummary]:
+        """So many accounts by name, from the first whose name comes after `after`."""
+        return self._database.transact(reports.accounts, limit, after, readonly=True)
 
     def check(self) -> LedgerReport:
         """Recompute every sum from the transfers; a running server is not kept waiting."""

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from photogram.model.linear import Linear
+from photogram.model.packed import FLOAT8, PackedLinear, split_float8
 
 DTYPE: Final = torch.float8_e4m3fn
 _LARGEST: Final = torch.finfo(DTYPE).max  # 448
@@ -36,13 +37,14 @@ class Float8Linear(Linear):
     """A `Linear` whose product is of float8 numbers; what comes in and goes out is bfloat16.
 
     Args:
-        layer: The layer that this one replaces; its tensors are not changed.
+        layer: The layer that this one replaces; its tensors are not changed. Where they are packed
+            as float8 already, they are taken as they are.
         device: Where this one shall be.
     """
 
     def __init__(self, layer: Linear, device: torch.device) -> None:
         nn.Module.__init__(self)
-        weight, scale = quantize(layer.weight.to(device))
+        weight, scale = _rows_of(layer, device)
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.scale = nn.Parameter(scale.T.contiguous(), requires_grad=False)
         self.bias = nn.Parameter(layer.bias.to(device), requires_grad=False)
@@ -62,3 +64,10 @@ class Float8Linear(Linear):
 
     def gelu(self, x: Tensor) -> Tensor:
         return F.gelu(self(x), approximate="tanh")
+
+
+def _rows_of(layer: Linear, device: torch.device) -> tuple[Tensor, Tensor]:
+    """As `quantize` returns a layer's weight, on a device."""
+    if isinstance(layer, PackedLinear) and layer.kind == FLOAT8:
+        return split_float8(layer.weight.to(device))
+    return quantize(layer.matrix(device, layer.bias.dtype))

@@ -35,6 +35,10 @@ class Linear(nn.Module):
         """The product through a GELU (tanh form): (L, in_features) -> (L, out_features)."""
         return linear(x, self.weight, self.bias, "gelu")
 
+    def matrix(self, device: torch.device, dtype: torch.dtype) -> Tensor:
+        """The weight on a device: (out_features, in_features); it may wait in the host's memory."""
+        return self.weight.to(device, dtype, non_blocking=True)
+
     def prepack(self) -> None:
         """Put the weight into the order in which oneDNN reads it, for good.
 

@@ -154,5 +154,5 @@ class Flux(nn.Module):
 
 def _multiply(layer: Linear, cond: Tensor) -> Tensor:
     """A layer whose weights may wait in the host's memory, where they are needed once a picture."""
-    weight = layer.weight.to(cond.device, non_blocking=True)
+    weight = layer.matrix(cond.device, cond.dtype)
     return linear(cond, weight, layer.bias.to(cond.device, non_blocking=True))

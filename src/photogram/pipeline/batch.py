@@ -30,6 +30,7 @@ class Denoising:
         height: Pixels.
         prompt_tokens: T5 tokens of the whole prompt.
         prompt_truncated: Some of them were cut off.
+        velocity: (L, C), that of the last step; None before the first.
     """
 
     img: Tensor
@@ -42,6 +43,7 @@ class Denoising:
     prompt_tokens: int
     prompt_truncated: bool
     step: int = 0
+    velocity: Tensor | None = None
 
     @property
     def num_steps(self) -> int:
@@ -90,8 +92,9 @@ def step_batch(
         for item, velocity in zip(batch, velocities, strict=True)
     ]
     # all or none: a step that ran out of memory half-way is run again
-    for item, img in zip(batch, moved, strict=True):
+    for item, img, velocity in zip(batch, moved, velocities, strict=True):
         item.img = img
+        item.velocity = velocity
         item.step += 1
 
 

@@ -8,7 +8,7 @@ import torch
 
 from photogram.core.errors import ConfigurationError
 from photogram.weights.locate import Checkpoint
-from photogram.weights.plan import GIB, Plan, Precision, choose_plan, make_plan, shapes_of
+from photogram.weights.plan import GIB, Plan, Precision, choose_plan, least_plan, shapes_of
 
 FLOAT8_CAPABILITY = (8, 9)
 """The first GPUs that multiply in float8: Ada and Hopper."""
@@ -65,7 +65,7 @@ def plan_for(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -
     precision: Precision = "float8_e4m3fn" if is_float8 else "bfloat16"
     plan = choose_plan(shapes, precision, device_bytes)
     if plan is None:
-        least = make_plan(shapes, precision, has_text=False, has_modulation=False)
+        least = least_plan(shapes, precision)
         raise ConfigurationError(
             f"{device} has {device_bytes / GIB:.1f} GiB, but {checkpoint.model.name} needs "
             f"{least.peak_bytes / GIB:.1f} GiB in {precision}"

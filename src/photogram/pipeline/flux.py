@@ -7,7 +7,7 @@ queue, job or file format.
 
 import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -24,8 +24,10 @@ from photogram.pipeline.batch import Denoising, Transformer, step_batch
 from photogram.pipeline.conditioning import Conditioner, Conditioning
 from photogram.pipeline.cuda import CudaFlux, multiply_float32_exactly
 from photogram.pipeline.device import choose_device, choose_dtype, plan_for
+from photogram.pipeline.preview import LinearDecoder
 from photogram.sampling import latents
 from photogram.sampling.schedule import Schedule, make_schedule
+from photogram.sampling.solver import clean_estimate
 from photogram.weights.load import Networks, load
 from photogram.weights.locate import Checkpoint, inspect
 
@@ -63,6 +65,7 @@ class Pipeline:
         self.checkpoint = checkpoint
         self.device = device
         self.dtype = dtype
+        self._model = checkpoint.model.in_precision(str(dtype).removeprefix("torch."))
         self._networks = networks
         self._transformer: Transformer = networks.transformer
         if device.type == "cuda":
@@ -109,8 +112,8 @@ class Pipeline:
 
     @property
     def model(self) -> ModelInfo:
-        """What the checkpoint can do."""
-        return self.checkpoint.model
+        """What the checkpoint can do; approximate precision is in its name."""
+        return self._model
 
     def generate(
         self,
@@ -205,16 +208,50 @@ class Pipeline:
         Raises:
             EngineFailedError: The latents or the pixels are not finite numbers.
         """
-        autoencoder = self.checkpoint.autoencoder
-        multiple = self.model.size_multiple
-        x = latents.unpack(denoising.img, denoising.height // multiple, denoising.width // multiple)
-        x = x / autoencoder.scaling_factor + autoencoder.shift_factor
-        x = x.to(denoising.txt.dtype, memory_format=torch.channels_last)
-        image: Tensor = self._networks.decoder(x)[0].float()
+        image = self._decode(self._unpack(denoising, denoising.img))[0].float()
         if not image.isfinite().all():
             raise EngineFailedError("the model's numbers overflowed; there is no picture")
         pixels = (image / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
         return pixels.permute(1, 2, 0).contiguous().cpu().numpy()
+
+    @torch.inference_mode()
+    def preview(self, denoising: Denoising) -> NDArray[np.uint8]:
+        """Roughly what a picture will look like, as far as its steps so far tell: (h, w, 3).
+
+        Nothing of the picture itself is changed. The first call costs as much as decoding a small
+        picture more.
+
+        Args:
+            denoising: At least one step of it is done.
+
+        Raises:
+            EngineFailedError: The latents are not finite numbers.
+            ValueError: No step is done.
+        """
+        if denoising.velocity is None:
+            raise ValueError("there is nothing to show before the first step")
+        sigma = denoising.sigmas[denoising.step]
+        img = clean_estimate(denoising.img, denoising.velocity, sigma)
+        return self._linear_decoder(self._unpack(denoising, img))
+
+    @cached_property
+    @torch.inference_mode()
+    def _linear_decoder(self) -> LinearDecoder:
+        num_channels = self.checkpoint.transformer.latent_channels
+        return LinearDecoder(self._decode, num_channels, self.device)
+
+    def _unpack(self, denoising: Denoising, img: Tensor) -> Tensor:
+        """Packed latents as (1, C, h, w)."""
+        multiple = self.model.size_multiple
+        return latents.unpack(img, denoising.height // multiple, denoising.width // multiple)
+
+    def _decode(self, x: Tensor) -> Tensor:
+        """(1, C, h, w) scaled latents -> (1, 3, H, W), about -1 to 1."""
+        autoencoder = self.checkpoint.autoencoder
+        x = x / autoencoder.scaling_factor + autoencoder.shift_factor
+        x = x.to(self._networks.vae.dtype, memory_format=torch.channels_last)
+        image: Tensor = self._networks.decoder(x)
+        return image
 
     def _modulate(self, key: _ModsKey, schedule: Schedule, conditioning: Conditioning) -> Tensor:
         """The modulation of all steps; samples that differ in their seed alone share it."""

@@ -25,6 +25,20 @@ def euler_step(x: Tensor, velocity: Tensor, sigma: float, sigma_next: float) -> 
     return x + (sigma_next - sigma) * velocity.float()
 
 
+def clean_estimate(x: Tensor, velocity: Tensor, sigma: float) -> Tensor:
+    """The picture at the end of a straight way: what `x` would be at noise level 0.
+
+    Source: "Flow Straight and Fast: Learning to Generate and Transfer Data with Rectified Flow"
+    (arXiv:2209.03003), equation 1: ``x = x0 + sigma * velocity`` where the way is straight.
+
+    Args:
+        x: Any shape, float32.
+        velocity: The same shape, any dtype.
+        sigma: The noise level of `x`.
+    """
+    return x - sigma * velocity.float()
+
+
 def solve(
     x: Tensor, sigmas: Sequence[float], velocity: Callable[[Tensor, float], Tensor]
 ) -> Tensor:

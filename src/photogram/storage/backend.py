@@ -1,12 +1,15 @@
 """What a kind of database has to do for `Database`, which runs the transactions themselves."""
 
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from photogram.core.errors import StorageError
+
+OUTCOME_UNKNOWN: Final = "storage_outcome_unknown"
+"""The code of a `StorageError` after which a transaction may have happened, or not."""
 
 
 class Backend(Protocol):
@@ -31,16 +34,8 @@ class Backend(Protocol):
         """Library, version and mode, for people; without secrets."""
         ...
 
-    def claim(self) -> None:
-        """Keep every other server off, until `close` or the process's end.
-
-        Raises:
-            ConfigurationError: Another server uses it.
-        """
-        ...
-
     def close(self) -> None:
-        """Close all connections, and give the claim back."""
+        """Close all connections."""
         ...
 
     def backup(self, target: Path) -> None:
@@ -70,7 +65,7 @@ class Backend(Protocol):
 
         Raises:
             DBAPIError: It has not happened.
-            StorageError: Nobody can tell (code ``storage_outcome_unknown``).
+            StorageError: Nobody can tell (code `OUTCOME_UNKNOWN`).
         """
         ...
 

@@ -93,15 +93,6 @@ class Database:
         """What it is, for people; without secrets."""
         return self._backend.describe()
 
-    def claim(self) -> None:
-        """Keep every other server off this database, until it is closed or the process ends.
-
-        Raises:
-            ConfigurationError: Another server uses it.
-            StorageError: It cannot be reached.
-        """
-        self._backend.claim()
-
     def backup(self, target: Path) -> None:
         """Write a copy of one moment to a new file, while others go on.
 

@@ -87,8 +87,9 @@ _REFUSALS = (
         "job_is_never_taken_back",
         "UPDATE OF fence, attempt",
         "job",
-        "NEW.fence < OLD.fence OR NEW.attempt < OLD.attempt",
-        "attempts and owners of a job only grow in number",
+        """NEW.fence < OLD.fence OR (NEW.attempt < OLD.attempt AND NOT (
+            OLD.state = 'running' AND NEW.state = 'queued' AND NEW.attempt = OLD.attempt - 1))""",
+        "owners of a job only grow in number, and attempts too, but for one that is given up",
     ),
     _Refusal("audit_never_changes", "UPDATE", "audit_entry", "TRUE", "what was done never changes"),
     _Refusal("audit_never_goes", "DELETE", "audit_entry", "TRUE", "what was done never goes"),

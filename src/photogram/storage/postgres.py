@@ -10,8 +10,8 @@ locked. What only reads sees one snapshot.
 Source: https://www.postgresql.org/docs/current/functions-info.html, `pg_xact_status`.
 """
 
-import contextlib
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -23,6 +23,7 @@ from sqlalchemy import URL, Connection, create_engine
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from photogram.core.errors import ConfigurationError, StorageError
+from photogram.storage.backend import OUTCOME_UNKNOWN
 
 _MIN_VERSION: Final = 150_000
 _CONNECT_TIMEOUT_S: Final = 5
@@ -31,8 +32,6 @@ _IDLE_TIMEOUT_S: Final = 15  # a server that is stopped in the middle must not k
 _LOOK_AGAIN_S: Final = 0.1
 _RETRY_BUSY_S: Final = 1.0
 _RETRY_BROKEN_S: Final = 5.0
-
-_SERVING: Final = 0x73657276  # the key of the lock that a server holds; any number of our own
 
 _SERIALIZATION_FAILURE: Final = "40001"
 _DEADLOCK: Final = "40P01"
@@ -53,6 +52,10 @@ _FACTS = """
         current_setting('synchronous_commit') AS synchronous_commit
 """
 
+_OF_LIBPQ: Final = re.compile(
+    "PATH|HOME|TMPDIR|TZ|LANG|LC_.*|LD_LIBRARY_PATH|PG.*|KRB5.*|SSL_CERT_(FILE|DIR)|OPENSSL_CONF"
+)
+
 _log = structlog.get_logger(__name__)
 
 
@@ -68,12 +71,11 @@ class Postgres:
         self.num_threads = num_connections
         self._url = url.set(drivername="postgresql+psycopg")
         self._version = "not connected"
-        self._claim: Connection | None = None
         self.engine = create_engine(
             self._url,
             isolation_level="AUTOCOMMIT",  # `begin` alone begins transactions
             pool_size=num_connections,
-            max_overflow=num_connections + 1,  # the claim, surveys, and looking into lost commits
+            max_overflow=num_connections,  # surveys, and looking into lost commits
             hide_parameters=True,  # an error's text is logged
             connect_args={
                 "connect_timeout": _CONNECT_TIMEOUT_S,
@@ -113,26 +115,8 @@ class Postgres:
         place = self._url.set(drivername="postgresql", query={}).render_as_string()
         return f"PostgreSQL {self._version} at {place}"
 
-    def claim(self) -> None:
-        """Take a lock that ends with its connection, and keep that one apart from the others."""
-        try:
-            connection = self.engine.connect()
-            is_ours = connection.exec_driver_sql(
-                f"SELECT pg_try_advisory_lock({_SERVING})"
-            ).scalar()
-        except DBAPIError as error:
-            raise self.told(error) from error
-        if not is_ours:
-            connection.close()
-            raise ConfigurationError("another server already uses the database")
-        self._claim = connection
-
     def close(self) -> None:
-        """Give the claim back, and close all connections."""
-        if self._claim is not None:
-            # A server that is gone has given it back already.
-            with contextlib.suppress(DBAPIError), self._claim as connection:
-                connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_SERVING})")
+        """Close all connections."""
         self.engine.dispose()
 
     def backup(self, target: Path) -> None:
@@ -150,7 +134,7 @@ class Postgres:
         words = [program, "--format=custom", f"--file={target}"]
         dump = subprocess.run(  # noqa: S603 - no shell, and the words are ours
             [*words, f"--dbname={place.render_as_string()}"],
-            env=os.environ | ({"PGPASSWORD": password} if password else {}),
+            env=_dump_environment() | ({"PGPASSWORD": password} if password else {}),
             capture_output=True,
             text=True,
             check=False,
@@ -200,7 +184,7 @@ class Postgres:
             if status is None or time.monotonic() + _LOOK_AGAIN_S > deadline_s:
                 raise StorageError(
                     "the database broke off before it confirmed; whether it was done is unknown",
-                    code="storage_outcome_unknown",
+                    code=OUTCOME_UNKNOWN,
                     retry_after_s=_RETRY_BROKEN_S,
                 )
             time.sleep(_LOOK_AGAIN_S)
@@ -234,6 +218,11 @@ class Postgres:
             "the database cannot be read or written; the log says why",
             retry_after_s=_RETRY_BROKEN_S,
         )
+
+
+def _dump_environment() -> dict[str, str]:
+    """What libpq and the loader read; a server's other variables may be secrets."""
+    return {name: value for name, value in os.environ.items() if _OF_LIBPQ.fullmatch(name)}
 
 
 def _sqlstate(error: DBAPIError) -> str | None:

@@ -101,9 +101,6 @@ class Sqlite:
             return f"SQLite {self._version}, in WAL mode with full synchronisation"
         return f"SQLite {self._version}, in a slower mode: it may lose writes in WAL mode"
 
-    def claim(self) -> None:
-        """Nothing: the file belongs to whoever has locked its data folder."""
-
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()

@@ -1,6 +1,6 @@
 """The configuration of each component of a checkpoint.
 
-In: a component's folder. Out: the numbers that we use of it, checked. What a file asks for and we
+In: a component's configuration. Out: the numbers that we use of it, checked. What a file asks for and we
 do not do is refused by name, never left out in silence. It knows no weights.
 """
 
@@ -34,6 +34,7 @@ class Autoencoder:
     Attributes:
         factor: Pixels per latent, on each side.
         channels: Of its levels, from the picture inwards.
+        num_resnets: Residual blocks of a level of the encoder; the decoder's have one more.
         scaling_factor: Latents are ``(encoded - shift_factor) * scaling_factor``.
         shift_factor: See `scaling_factor`.
     """
@@ -41,6 +42,7 @@ class Autoencoder:
     latent_channels: int
     factor: int
     channels: tuple[int, ...]
+    num_resnets: int
     scaling_factor: float
     shift_factor: float
 
@@ -58,13 +60,17 @@ class ClipEncoder:
     num_positions: int
 
 
-def read_transformer(folder: Path) -> FluxParams:
+def read_transformer(config: Config) -> FluxParams:
     """The transformer's numbers, diffusers' names turned into BFL's.
 
     Raises:
         CheckpointError: A value that is missing, of another type, or that does not fit.
     """
-    config = Config.read(folder / "config.json")
+    if "quantization_config" in config:
+        raise CheckpointError(
+            f"{config.path}: its weights are quantised by another library, which is not supported; "
+            "known are float8 and GGUF"
+        )
     if config.integer("patch_size", 1) != 1:
         raise config.wrong("patch_size", "1")
     in_channels = config.integer("in_channels", 64)
@@ -86,13 +92,12 @@ def read_transformer(folder: Path) -> FluxParams:
         raise CheckpointError(f"{config.path}: {error}") from None
 
 
-def read_autoencoder(folder: Path) -> Autoencoder:
+def read_autoencoder(config: Config) -> Autoencoder:
     """The VAE's numbers.
 
     Raises:
         CheckpointError: A value that is missing or of another type.
     """
-    config = Config.read(folder / "config.json")
     blocks = config.integers("block_out_channels")
     if not 1 <= len(blocks) <= 8:
         raise config.wrong("block_out_channels", "a list of 1 to 8 whole numbers")
@@ -103,18 +108,18 @@ def read_autoencoder(folder: Path) -> Autoencoder:
         latent_channels=config.integer("latent_channels"),
         factor=2 ** (len(blocks) - 1),
         channels=blocks,
+        num_resnets=config.integer("layers_per_block", 1, high=_MAX_DEPTH),
         scaling_factor=scaling_factor,
         shift_factor=config.number("shift_factor"),
     )
 
 
-def read_schedule(folder: Path) -> ScheduleParams:
+def read_schedule(config: Config) -> ScheduleParams:
     """The scheduler's numbers; a switch that changes the schedule and that we lack is refused.
 
     Raises:
         CheckpointError: An unknown or unsupported key, or a value that cannot be used.
     """
-    config = Config.read(folder / "scheduler_config.json")
     for key in config.names:
         if key in _UNSUPPORTED_SCHEDULE_KEYS:
             if config.is_set(key):
@@ -136,26 +141,25 @@ def read_schedule(folder: Path) -> ScheduleParams:
         raise CheckpointError(f"{config.path}: {error}") from None
 
 
-def read_clip(folder: Path) -> ClipEncoder:
+def read_clip(config: Config) -> ClipEncoder:
     """CLIP's numbers.
 
     Raises:
         CheckpointError: A value that is missing or of another type.
     """
-    config = Config.read(folder / "config.json")
     return ClipEncoder(
         width=config.integer("hidden_size"),
         num_positions=config.integer("max_position_embeddings", 77),
     )
 
 
-def read_t5_width(folder: Path) -> int:
+def read_t5_width(config: Config) -> int:
     """The width of T5's embeddings.
 
     Raises:
         CheckpointError: It is missing or of another type.
     """
-    return Config.read(folder / "config.json").integer("d_model")
+    return config.integer("d_model")
 
 
 def read_text_length(folder: Path, default: int) -> int:

@@ -53,6 +53,11 @@ class Config:
         return self._values.get(key) not in (None, False)
 
     @property
+    def values(self) -> dict[str, Any]:
+        """The object itself, for a library that reads it."""
+        return dict(self._values)
+
+    @property
     def names(self) -> list[str]:
         """All keys of the object."""
         return list(self._values)

@@ -1,17 +1,20 @@
-"""Looks into a checkpoint folder, and says what it holds or what is wrong with it.
+"""Looks into a checkpoint, and says what it holds or what is wrong with it.
 
-In: a folder in diffusers' FluxPipeline layout. Out: a `Checkpoint`, all that is known without
-loading a tensor, or a `CheckpointError` that names the file and the tensor at fault. It reads JSON
-files and safetensors headers, and imports no torch, so that the API process can call it.
+In: a folder, or the file of a transformer with the rest beside it. Out: a `Checkpoint`, all that is
+known without loading a tensor, or a `CheckpointError` that names the file and the tensor at fault. It
+reads JSON files and headers of weights, and imports no torch, so that the API process can call it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from photogram.core.errors import CheckpointError
 from photogram.core.messages import ModelInfo
 from photogram.model.params import FluxParams
 from photogram.sampling.params import ScheduleParams
+from photogram.weights import autoencoder as vae_keymap
+from photogram.weights import keymap
+from photogram.weights.checks import check_part
 from photogram.weights.components import (
     Autoencoder,
     read_autoencoder,
@@ -22,31 +25,28 @@ from photogram.weights.components import (
     read_transformer,
 )
 from photogram.weights.configs import Config
-from photogram.weights.formats import TensorHeader, read_headers
-from photogram.weights.keymap import entries
+from photogram.weights.files.header import FLOATS
+from photogram.weights.parts import Part, Parts, find_parts
 from photogram.weights.profile import Profile, read_profile
+from photogram.weights.published import published_schedule
 
 PIPELINE_CLASS = "FluxPipeline"
 
 _CLIP_TOKENS = 77
 _T5_TOKENS = 512  # FLUX.1 [dev]'s length, and diffusers' maximum
 
-_STEMS = {
-    "transformer": "diffusion_pytorch_model",
-    "vae": "diffusion_pytorch_model",
-    "text_encoder": "model",
-    "text_encoder_2": "model",
-}
 _CLASSES = {
     "transformer": ("diffusers", "FluxTransformer2DModel"),
     "vae": ("diffusers", "AutoencoderKL"),
     "scheduler": ("diffusers", "FlowMatchEulerDiscreteScheduler"),
     "text_encoder": ("transformers", "CLIPTextModel"),
     "text_encoder_2": ("transformers", "T5EncoderModel"),
-    "tokenizer": ("transformers", None),
-    "tokenizer_2": ("transformers", None),
+    "tokenizer": ("transformers", ""),
+    "tokenizer_2": ("transformers", ""),
 }
-_FLOAT_TYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
+"""Component -> its library and its class there; a tokenizer may be of any class."""
+
+_TOKENIZERS = {"tokenizer": "CLIPTokenizer", "tokenizer_2": "T5TokenizerFast"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +54,13 @@ class Component:
     """One network of a checkpoint, counted.
 
     Attributes:
-        dtypes: Types of its tensors in torch's words.
+        place: The folder or the file that it is in.
+        dtypes: Types of its tensors: torch's words, or GGUF's where they are packed.
     """
 
     name: str
     class_name: str
+    place: Path
     num_parameters: int
     size_bytes: int
     dtypes: tuple[str, ...]
@@ -66,13 +68,15 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A folder that can be served, and all that is known of it without loading it.
+    """What can be served, and all that is known of it without loading it.
 
     Attributes:
+        folder: The folder that it is in.
         class_name: Of the pipeline, as ``model_index.json`` states it.
         model: What the request column needs to know.
         profile: The model's own vocabulary and sizes.
-        components: The four networks.
+        parts: The four networks, where they are.
+        components: The same, counted.
         tokenizers: Class names of ``tokenizer`` and ``tokenizer_2``.
         clip_tokens: Length that the pooled embedding's prompt is padded or cut to.
     """
@@ -81,6 +85,7 @@ class Checkpoint:
     class_name: str
     model: ModelInfo
     profile: Profile
+    parts: dict[str, Part]
     components: tuple[Component, ...]
     tokenizers: tuple[str, str]
     clip_tokens: int
@@ -89,40 +94,40 @@ class Checkpoint:
     schedule: ScheduleParams
 
 
-def inspect(folder: Path) -> Checkpoint:
-    """Read everything in the folder but the tensors, and check that it fits together.
+def inspect(path: Path) -> Checkpoint:
+    """Read everything of a checkpoint but its tensors, and check that it fits together.
+
+    Args:
+        path: A folder, or the file of a transformer; what it lacks is looked for beside it.
 
     Raises:
-        CheckpointError: The first thing that is wrong.
+        CheckpointError: The first thing that is missing or wrong.
     """
     try:
-        return _inspect(folder)
+        return describe(path, find_parts(path))
     except OSError as error:  # looking for a file may be refused as well as reading it
         raise CheckpointError(
-            f"{error.filename or folder} cannot be read: {error.strerror}"
+            f"{error.filename or path} cannot be read: {error.strerror}"
         ) from None
 
 
-def _inspect(folder: Path) -> Checkpoint:
-    if not folder.is_dir():
-        raise CheckpointError(f"the model folder {folder} does not exist")
-    classes = _read_index(folder)
-    params = read_transformer(folder / "transformer")
-    autoencoder = read_autoencoder(folder / "vae")
-    schedule = read_schedule(folder / "scheduler")
-    clip = read_clip(folder / "text_encoder")
-    t5_width = read_t5_width(folder / "text_encoder_2")
-    _check_widths(folder, params, autoencoder, clip.width, t5_width)
-    clip_tokens = read_text_length(folder / "tokenizer", _CLIP_TOKENS)
-    if clip_tokens > clip.num_positions:
-        raise CheckpointError(
-            f"{folder / 'tokenizer' / 'tokenizer_config.json'}: model_max_length is {clip_tokens}, "
-            f"but text_encoder's config.json gives {clip.num_positions} positions"
-        )
+def describe(path: Path, parts: Parts) -> Checkpoint:
+    """The checkpoint that was found at a path.
 
-    headers = {name: read_headers(folder / name, stem) for name, stem in _STEMS.items()}
-    check_transformer(headers["transformer"], params, folder / "transformer")
-    profile = read_profile(folder, autoencoder.size_multiple)
+    Raises:
+        CheckpointError: The first thing that is missing or wrong.
+    """
+    folder, found = parts.root, parts.found
+    tokenizers = _read_index(folder, parts)
+    for sentence in parts.missing.values():
+        raise CheckpointError(sentence)
+    params = transformer_params(found["transformer"])
+    autoencoder = read_autoencoder(found["vae"].config)
+    _check_widths(found, params, autoencoder)
+    check_part(found["transformer"], keymap.entries(params, found["transformer"].layout))
+    if not found["vae"].is_folder:
+        check_part(found["vae"], vae_keymap.entries(autoencoder, found["vae"].layout))
+    profile = read_profile(path, autoencoder.size_multiple)
     model = ModelInfo(
         slug=profile.slug,
         name=profile.name,
@@ -139,49 +144,72 @@ def _inspect(folder: Path) -> Checkpoint:
         class_name=PIPELINE_CLASS,
         model=model,
         profile=profile,
-        components=tuple(_count(name, classes[name], headers[name]) for name in _STEMS),
-        tokenizers=(classes["tokenizer"], classes["tokenizer_2"]),
-        clip_tokens=clip_tokens,
+        parts=found,
+        components=tuple(count(part) for part in found.values()),
+        tokenizers=tokenizers,
+        clip_tokens=_clip_tokens(folder, found["text_encoder"]),
         transformer=params,
         autoencoder=autoencoder,
-        schedule=schedule,
+        schedule=_schedule(folder, found["transformer"], params),
     )
 
 
-def check_transformer(tensors: dict[str, TensorHeader], params: FluxParams, folder: Path) -> None:
-    """Every tensor that the transformer needs is there, in its shape, and nothing else.
+def count(part: Part) -> Component:
+    """A network's numbers and types."""
+    return Component(
+        name=part.name,
+        class_name=_CLASSES[part.name][1],
+        place=part.place,
+        num_parameters=part.num_parameters,
+        size_bytes=part.size_bytes,
+        dtypes=tuple(
+            sorted({FLOATS.get(tensor.dtype, tensor.dtype) for tensor in part.tensors.values()})
+        ),
+    )
+
+
+def transformer_params(part: Part) -> FluxParams:
+    """The transformer's numbers.
+
+    Where published ones stand for its configuration, its tensors tell whether it embeds guidance:
+    [dev]'s file has the embedder, [schnell]'s has not.
 
     Raises:
-        CheckpointError: Naming the file and the tensor.
+        CheckpointError: A value that cannot be used.
     """
-    unused = dict(tensors)
-    for entry in entries(params):
-        for source in entry.sources:
-            tensor = unused.pop(source.name, None)
-            if tensor is None:
-                raise CheckpointError(
-                    f"{folder}: the tensor {source.name} is missing; its config.json asks for it"
-                )
-            if tensor.shape != source.shape:
-                raise CheckpointError(
-                    f"{tensor.file}: {source.name} has the shape {list(tensor.shape)}, "
-                    f"its config.json asks for {list(source.shape)}"
-                )
-            if tensor.dtype not in _FLOAT_TYPES:
-                raise CheckpointError(
-                    f"{tensor.file}: {source.name} is of type {tensor.dtype}; "
-                    f"known are {', '.join(_FLOAT_TYPES)}"
-                )
-    if unused:
-        name, tensor = next(iter(unused.items()))
+    params = read_transformer(part.config)
+    if "guidance_embeds" in part.config or part.config.path != part.place:
+        return params
+    return replace(params, guidance_embed=any("guidance" in name for name in part.tensors))
+
+
+def _schedule(folder: Path, transformer: Part, params: FluxParams) -> ScheduleParams:
+    path = folder / "scheduler" / "scheduler_config.json"
+    if transformer.is_folder or path.is_file():
+        return read_schedule(Config.read(path))
+    return read_schedule(
+        published_schedule(transformer.place, guidance_embed=params.guidance_embed)
+    )
+
+
+def _clip_tokens(folder: Path, text_encoder: Part) -> int:
+    num_tokens = read_text_length(folder / "tokenizer", _CLIP_TOKENS)
+    num_positions = read_clip(text_encoder.config).num_positions
+    if num_tokens > num_positions:
         raise CheckpointError(
-            f"{tensor.file}: {name} is not part of the transformer that config.json describes"
+            f"{folder / 'tokenizer' / 'tokenizer_config.json'}: model_max_length is {num_tokens}, "
+            f"but {text_encoder.config.path} gives {num_positions} positions"
         )
+    return num_tokens
 
 
-def _read_index(folder: Path) -> dict[str, str]:
-    """The class of every component."""
-    index = Config.read(folder / "model_index.json")
+def _read_index(folder: Path, parts: Parts) -> tuple[str, str]:
+    """The classes of both tokenizers; a checkpoint of single files needs no index."""
+    path = folder / "model_index.json"
+    transformer = parts.found.get("transformer")
+    if not path.is_file() and transformer is not None and not transformer.is_folder:
+        return _TOKENIZERS["tokenizer"], _TOKENIZERS["tokenizer_2"]
+    index = Config.read(path)
     class_name = index.text("_class_name")
     if class_name != PIPELINE_CLASS:
         raise CheckpointError(
@@ -192,20 +220,18 @@ def _read_index(folder: Path) -> dict[str, str]:
         entry = index.texts(name)
         if len(entry) != 2:
             raise CheckpointError(f"{index.path}: the component {name} is missing")
-        if entry[0] != library or expected not in {None, entry[1]}:
+        if entry[0] != library or (expected and entry[1] != expected):
             raise CheckpointError(
                 f"{index.path}: {name} is {'.'.join(entry)}, it must be {library}.{expected or '*'}"
             )
-        if not (folder / name).is_dir():
-            raise CheckpointError(f"{folder / name} is missing, but {index.path.name} lists it")
         classes[name] = entry[1]
-    return classes
+    return classes["tokenizer"], classes["tokenizer_2"]
 
 
-def _check_widths(
-    folder: Path, params: FluxParams, autoencoder: Autoencoder, clip_width: int, t5_width: int
-) -> None:
+def _check_widths(found: dict[str, Part], params: FluxParams, autoencoder: Autoencoder) -> None:
     """The networks must fit each other; each pair of numbers is in two files."""
+    clip_width = read_clip(found["text_encoder"].config).width
+    t5_width = read_t5_width(found["text_encoder_2"].config)
     pairs = [
         ("in_channels / 4", params.latent_channels, "vae", autoencoder.latent_channels),
         ("pooled_projection_dim", params.vec_in_dim, "text_encoder", clip_width),
@@ -214,18 +240,6 @@ def _check_widths(
     for name, ours, other, theirs in pairs:
         if ours != theirs:
             raise CheckpointError(
-                f"{folder / 'transformer' / 'config.json'}: {name} is {ours}, "
-                f"but {other}'s config.json gives {theirs}"
+                f"{found['transformer'].config.path}: {name} is {ours}, "
+                f"but {found[other].config.path} gives {theirs}"
             )
-
-
-def _count(name: str, class_name: str, tensors: dict[str, TensorHeader]) -> Component:
-    return Component(
-        name=name,
-        class_name=class_name,
-        num_parameters=sum(tensor.num_elements for tensor in tensors.values()),
-        size_bytes=sum(tensor.size_bytes for tensor in tensors.values()),
-        dtypes=tuple(
-            sorted({_FLOAT_TYPES.get(tensor.dtype, tensor.dtype) for tensor in tensors.values()})
-        ),
-    )

@@ -12,6 +12,8 @@ from typing import Literal
 from photogram.model.params import FluxParams
 from photogram.weights.keymap import Entry, entries
 from photogram.weights.locate import Checkpoint
+from photogram.weights.packing import packed_bytes, packing_of, sources_of
+from photogram.weights.parts import Part
 
 Precision = Literal["bfloat16", "float8_e4m3fn"]
 
@@ -22,6 +24,7 @@ PROMPTS_KEPT = 128
 
 _RESERVE_BYTES = GIB  # the driver's context, workspaces of the libraries, what the allocator wastes
 _STEP_BYTES = 72  # per token and channel, at the widest place of a single block without compiling
+_UNPACKING_BYTES = 16  # per number: bytes, small integers, float32 twice, the result
 _STEPS_AT_MOST = 50  # of which the modulation is kept
 
 
@@ -30,6 +33,8 @@ class Shapes:
     """All that a plan depends on.
 
     Attributes:
+        packed_bytes: Of the transformer without its blocks' modulation, and of that modulation, as
+            its file packs them; None where it packs nothing.
         text_parameters: Of both text encoders.
         vae_parameters: Of the whole autoencoder.
         vae_channels: Of its levels, from the picture inwards.
@@ -45,6 +50,7 @@ class Shapes:
     text_tokens: int
     pixels: int
     size_multiple: int
+    packed_bytes: tuple[int, int] | None = None
 
 
 FLUX_DEV = Shapes(
@@ -80,6 +86,8 @@ class Plan:
 
     Attributes:
         precision: Of the transformer's blocks; all else is bfloat16.
+        is_packed: Matrices stay as the file packs them, and are unpacked whenever they are used;
+            the pictures are the same, a step takes longer.
         has_text: The text encoders are on the device; else the CPU runs them.
         has_modulation: The modulation's weights are on the device; else they wait in the host's
             memory and pass through the device once a picture.
@@ -88,6 +96,7 @@ class Plan:
     """
 
     precision: Precision
+    is_packed: bool
     has_text: bool
     has_modulation: bool
     weight_bytes: int
@@ -105,30 +114,72 @@ def shapes_of(checkpoint: Checkpoint) -> Shapes:
         text_tokens=checkpoint.model.max_text_tokens,
         pixels=max(prod(size) for size in checkpoint.model.aspect_ratios.values()),
         size_multiple=checkpoint.autoencoder.size_multiple,
+        packed_bytes=packed_transformer_bytes(
+            checkpoint.parts["transformer"], checkpoint.transformer
+        ),
     )
 
 
 def choose_plan(shapes: Shapes, precision: Precision, device_bytes: int) -> Plan | None:
-    """The first plan that fits a device, from everything on it to the least; None if none does."""
-    for has_text, has_modulation in ((True, True), (True, False), (False, False)):
-        plan = make_plan(shapes, precision, has_text=has_text, has_modulation=has_modulation)
+    """The first plan that fits a device, from everything on it to the least; None if none does.
+
+    Packed weights are unpacked where there is room, which is faster, but are kept packed before a
+    text encoder leaves the device, which is slower still.
+    """
+    can_pack = shapes.packed_bytes is not None and precision == "bfloat16"
+    for is_packed, has_text, has_modulation in (
+        (False, True, True),
+        (False, True, False),
+        (True, True, True),
+        (True, True, False),
+        (can_pack, False, False),
+    ):
+        if is_packed and not can_pack:
+            continue
+        plan = make_plan(
+            shapes, precision, has_text=has_text, has_modulation=has_modulation, is_packed=is_packed
+        )
         if plan.peak_bytes <= device_bytes:
             return plan
     return None
 
 
+def least_plan(shapes: Shapes, precision: Precision) -> Plan:
+    """The plan that needs the least memory."""
+    can_pack = shapes.packed_bytes is not None and precision == "bfloat16"
+    return make_plan(shapes, precision, has_text=False, has_modulation=False, is_packed=can_pack)
+
+
 def make_plan(
-    shapes: Shapes, precision: Precision, *, has_text: bool, has_modulation: bool
+    shapes: Shapes,
+    precision: Precision,
+    *,
+    has_text: bool,
+    has_modulation: bool,
+    is_packed: bool = False,
 ) -> Plan:
     """The plan of one placement, with its bytes."""
     core, modulation = transformer_bytes(shapes.transformer, precision)
+    step = step_bytes(shapes)
+    if is_packed and shapes.packed_bytes is not None:
+        core, modulation = shapes.packed_bytes
+        step += unpacking_bytes(shapes.transformer)
     weights = core + 2 * shapes.vae_parameters
     weights += modulation * has_modulation + 2 * shapes.text_parameters * has_text
     params = shapes.transformer
     kept = 2 * PROMPTS_KEPT * shapes.text_tokens * params.context_in_dim
     kept += 2 * _STEPS_AT_MOST * params.num_modulations * params.hidden_size
-    peak = weights + kept + _RESERVE_BYTES + max(step_bytes(shapes), decode_bytes(shapes))
-    return Plan(precision, has_text, has_modulation, weights, peak)
+    peak = weights + kept + _RESERVE_BYTES + max(step, decode_bytes(shapes))
+    return Plan(precision, is_packed, has_text, has_modulation, weights, peak)
+
+
+def host_bytes(shapes: Shapes, number_bytes: int) -> int:
+    """All weights on a CPU, of so many bytes a number where nothing packs them."""
+    if shapes.packed_bytes is not None:
+        transformer = sum(shapes.packed_bytes)
+    else:
+        transformer = number_bytes * sum(prod(entry.shape) for entry in entries(shapes.transformer))
+    return transformer + number_bytes * (shapes.text_parameters + shapes.vae_parameters)
 
 
 def transformer_bytes(params: FluxParams, precision: Precision) -> tuple[int, int]:
@@ -143,6 +194,21 @@ def transformer_bytes(params: FluxParams, precision: Precision) -> tuple[int, in
         else:
             core += size_bytes
     return core, modulation
+
+
+def unpacking_bytes(params: FluxParams) -> int:
+    """What unpacking the largest matrix holds, at most."""
+    return _UNPACKING_BYTES * max(prod(entry.shape) for entry in entries(params))
+
+
+def packed_transformer_bytes(part: Part, params: FluxParams) -> tuple[int, int] | None:
+    """As `Shapes.packed_bytes`."""
+    table = list(entries(params, part.layout))
+    if not any(packing_of(entry, sources_of(entry, part.tensors)) for entry in table):
+        return None
+    sizes = {entry.name: packed_bytes(entry, part.tensors) for entry in table}
+    modulation = sum(size for name, size in sizes.items() if is_modulation(name))
+    return sum(sizes.values()) - modulation, modulation
 
 
 def is_modulation(name: str) -> bool:

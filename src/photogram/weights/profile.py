@@ -69,29 +69,29 @@ class Profile:
     license: str
 
 
-def read_profile(folder: Path, size_multiple: int) -> Profile:
-    """The folder's profile, or one made from its name.
+def read_profile(checkpoint: Path, size_multiple: int) -> Profile:
+    """The folder's profile, or one made from the name of the folder or the file.
 
     Args:
-        folder: The checkpoint.
+        checkpoint: A folder, or a transformer's file in it.
         size_multiple: Sides must be multiples of this many pixels.
 
     Raises:
         CheckpointError: A value that cannot be used.
     """
-    path = folder / PROFILE_FILE
+    path = (checkpoint if checkpoint.is_dir() else checkpoint.parent) / PROFILE_FILE
     config = Config.read(path) if path.exists() else Config(path, {})
     unknown = sorted(set(config.names) - _KEYS)
     if unknown:
         raise CheckpointError(f"{path}: unknown key {', '.join(unknown)}")
-    folder_name = _name_of(folder.absolute())
-    slug = config.text("slug", _slug_of(folder_name))
+    own_name = _name_of(checkpoint.absolute())
+    slug = config.text("slug", _slug_of(own_name))
     if _SLUG.fullmatch(slug) is None:
         raise config.wrong("slug", "lower-case letters and digits, joined by hyphens")
     native_size = config.integer("native_size", NATIVE_SIZE, low=size_multiple, high=8192)
     return Profile(
         slug=slug,
-        name=config.text("name", folder_name or slug),
+        name=config.text("name", own_name or slug),
         aspect_ratios=_aspect_ratios(config, native_size, size_multiple),
         concepts=config.texts("concepts"),
         styles=config.texts("styles"),
@@ -131,11 +131,16 @@ def _rounded(side: float, size_multiple: int) -> int:
     return max(round(side / size_multiple), 1) * size_multiple
 
 
-def _name_of(folder: Path) -> str:
-    """The folder's own name, or in a hub's cache (``models--OWNER--NAME/snapshots/HASH``) its model's."""
-    if folder.parent.name == "snapshots" and folder.parents[1].name.startswith("models--"):
-        return folder.parents[1].name.rpartition("--")[2]
-    return folder.name
+def _name_of(checkpoint: Path) -> str:
+    """A file's name without its ending, or a folder's own.
+
+    In a hub's cache (``models--OWNER--NAME/snapshots/HASH``) it is the model's.
+    """
+    if checkpoint.is_file():
+        return checkpoint.stem
+    if checkpoint.parent.name == "snapshots" and checkpoint.parents[1].name.startswith("models--"):
+        return checkpoint.parents[1].name.rpartition("--")[2]
+    return checkpoint.name
 
 
 def _slug_of(name: str) -> str:

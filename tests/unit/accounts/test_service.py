@@ -62,13 +62,13 @@ async def test_another_pepper_opens_nothing(stock: Stock) -> None:
     assert await _code_of(AccountService(stock.database, b"q" * 32), key.token) == "invalid_api_key"
 
 
-async def test_a_database_in_trouble_is_no_wrong_key(stock: Stock) -> None:
-    key = stock.accounts.create_key("bob")
-    stock.database.transact(
+async def test_a_database_in_trouble_is_no_wrong_key(breakable_stock: Stock) -> None:
+    key = breakable_stock.accounts.create_key("bob")
+    breakable_stock.database.transact(
         lambda connection: connection.exec_driver_sql("ALTER TABLE api_key RENAME TO gone").close()
     )
     with pytest.raises(StorageError):
-        await stock.accounts.authenticate(key.token)
+        await breakable_stock.accounts.authenticate(key.token)
 
 
 def test_keys_are_listed_oldest_first_and_without_secrets(stock: Stock) -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -20,11 +21,16 @@ from photogram.api.deps import Services
 from photogram.api.protocol import GuardedProtocol
 from photogram.core.settings import Settings
 from photogram.engine.fake import FakeEngine
-from photogram.generation.service import GenerationService
+from photogram.generation.lease import ServerLease
+from photogram.generation.results import Results
+from photogram.generation.service import GenerationService, Limits
 from photogram.ledger.pricing import PriceTable, parse_credits
 from photogram.ledger.service import LedgerService
+from photogram.storage.blobs import BlobFolder
 from photogram.storage.database import Database
 from photogram.storage.folder import DataFolder
+from photogram.webhooks.addresses import AddressGuard
+from photogram.webhooks.service import WebhookService
 
 FIRST_CREDITS = "10"
 PROMPT = {"prompt": "a red fox"}
@@ -69,10 +75,23 @@ def open_site(
         if parse_credits(granted):
             ledger.grant(account_id, parse_credits(granted), actor="test")
         prices = PriceTable(Decimal("0.0016"), Decimal("0.00072"), Decimal("0.002"))
+        floor_bytes = chosen.disk_floor_mib * 2**20
+        blobs = BlobFolder(data / "results", floor_bytes=floor_bytes)
+        blobs.prepare()
         generation = GenerationService(
-            database, engine, prices, job_timeout_s=chosen.job_timeout_s, with_prompt=False
+            database,
+            engine,
+            prices,
+            Results(blobs, timedelta(hours=chosen.results_hours)),
+            server_id=ServerLease(database, is_alone=True).server_id,
+            limits=Limits(chosen.job_timeout_s, chosen.async_timeout_s, chosen.jobs_per_account),
+            with_prompt=False,
         )
-        services = Services(chosen, engine, accounts, ledger, generation, database, folder)
+        guard = AddressGuard(chosen.webhook_private_addresses)
+        webhooks = WebhookService(database, guard, wake=lambda: None)
+        services = Services(
+            chosen, engine, accounts, ledger, generation, webhooks, database, folder
+        )
         yield Site(services, engine, account_id, key)
     finally:
         database.close()

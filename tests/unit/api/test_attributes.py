@@ -21,6 +21,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "output_quality": 80,
         "megapixels": "1",
         "base64": False,
+        "previews": 0,
     }
 
 
@@ -32,6 +33,7 @@ def test_limits_are_those_of_the_contract() -> None:
         "prompt_strength": (0, 1),
         "seed": (-1, 2**53 - 1),
         "output_quality": (0, 100),
+        "previews": (0, 10),
     }
 
 

@@ -41,9 +41,9 @@ def test_a_quarter_size_is_a_quarter_of_the_pixels() -> None:
 
 def test_what_has_no_effect_is_listed_or_refused() -> None:
     model = msgspec.structs.replace(FAKE_MODEL, has_guidance=False)
-    fields = PROMPT | {"user": "ann", "partial_images": 2, "aspect_ratio": "16:9", "guidance": 1}
+    fields = PROMPT | {"user": "ann", "aspect_ratio": "16:9", "guidance": 1}
     asked = read_openai_request(fields, model, is_strict=False)
-    assert asked.wanted.ignored == ("user", "partial_images", "aspect_ratio", "guidance")
+    assert asked.wanted.ignored == ("user", "aspect_ratio", "guidance")
     assert asked.wanted.aspect_ratio == "1:1"
     with pytest.raises(InvalidRequestError) as refused:
         read_openai_request(fields, model, is_strict=True)

@@ -1,8 +1,10 @@
+from contextlib import AbstractContextManager
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from photogram.api.ratelimit import AccountSlots, KeyRates
+from photogram.api.ratelimit import KeyRates, Slots
 from photogram.core.errors import RateLimitedError
 
 MINUTE_NS = 60_000_000_000
@@ -18,58 +20,73 @@ class Clock:
         return self.now_ns
 
 
-def test_an_account_has_so_many_places_and_no_more() -> None:
-    slots = AccountSlots(2)
-    with slots.hold("ann"), slots.hold("ann"):
-        with pytest.raises(RateLimitedError, match="2 requests") as refused, slots.hold("ann"):
+def _hold(slots: Slots, holder_id: str, limit: int) -> AbstractContextManager[None]:
+    return slots.hold(holder_id, limit, whose=f"the holder {holder_id}")
+
+
+def test_there_are_so_many_places_and_no_more() -> None:
+    slots = Slots()
+    with _hold(slots, "ann", 2), _hold(slots, "ann", 2):
+        words = "the holder ann already has 2 requests"
+        with pytest.raises(RateLimitedError, match=words) as refused, _hold(slots, "ann", 2):
             pass
         assert refused.value.retry_after_s
-        with slots.hold("bob"):
+        with _hold(slots, "bob", 2):
             pass
-    with slots.hold("ann"), slots.hold("ann"):
+    with _hold(slots, "ann", 2), _hold(slots, "ann", 2):
         pass
 
 
 def test_a_failure_gives_the_place_back() -> None:
-    slots = AccountSlots(1)
+    slots = Slots()
     for _ in range(3):
-        with pytest.raises(ZeroDivisionError), slots.hold("ann"):
+        with pytest.raises(ZeroDivisionError), _hold(slots, "ann", 1):
             raise ZeroDivisionError
 
 
 @pytest.mark.parametrize("limit", [1, 2, 7, 60, 601, 1_000_000])
 def test_a_key_may_use_its_whole_minute_at_once_and_no_more(limit: int) -> None:
-    rates = KeyRates(limit, Clock())
+    rates = KeyRates(Clock())
     num_asked = min(limit, 1000)
-    left = [rates.count("ann").num_left for _ in range(num_asked)]
+    left = [rates.count("ann", limit).num_left for _ in range(num_asked)]
     assert left == list(range(limit - 1, limit - num_asked - 1, -1))
     if num_asked == limit:
-        refused = rates.count("ann")
+        refused = rates.count("ann", limit)
         assert (refused.is_exceeded, refused.num_left) == (True, 0)
         with pytest.raises(RateLimitedError, match=f"{limit} requests a minute") as failed:
             refused.check()
         assert failed.value.retry_after_s == refused.next_after_s
-    rates.count("bob").check()
+    rates.count("bob", limit).check()
 
 
 def test_requests_come_back_one_by_one() -> None:
     clock = Clock()
-    rates = KeyRates(3, clock)
+    rates = KeyRates(clock)
     for _ in range(3):
-        rates.count("ann").check()
-    assert rates.count("ann").next_after_s == 20
+        rates.count("ann", 3).check()
+    assert rates.count("ann", 3).next_after_s == 20
     clock.now_ns += MINUTE_NS // 3 - 1
-    assert rates.count("ann").is_exceeded
+    assert rates.count("ann", 3).is_exceeded
     clock.now_ns += 1
-    rates.count("ann").check()
-    assert rates.count("ann").is_exceeded
+    rates.count("ann", 3).check()
+    assert rates.count("ann", 3).is_exceeded
     clock.now_ns += 10 * MINUTE_NS
-    assert [rates.count("ann").is_exceeded for _ in range(4)] == [False, False, False, True]
+    assert [rates.count("ann", 3).is_exceeded for _ in range(4)] == [False, False, False, True]
+
+
+def test_keys_with_different_limits_may_share_a_count() -> None:
+    """A limit that is changed in the middle is such a key, too."""
+    rates = KeyRates(Clock())
+    assert [rates.count("ann", 60).num_left for _ in range(30)][-1] == 30
+    assert rates.count("ann", 10).num_left == 4
+    assert [rates.count("ann", 10).is_exceeded for _ in range(5)] == [*[False] * 4, True]
+    full = rates.count("ann", 7)
+    assert (full.is_exceeded, full.num_left, full.next_after_s) == (True, 0, 9)
 
 
 def test_an_allowance_in_headers() -> None:
-    rates = KeyRates(60, Clock())
-    assert rates.count("ann").headers == {
+    rates = KeyRates(Clock())
+    assert rates.count("ann", 60).headers == {
         "ratelimit-policy": '"key";q=60;w=60',
         "ratelimit": '"key";r=59;t=1',
     }
@@ -80,14 +97,14 @@ def test_no_minute_holds_more_than_twice_the_limit_and_who_waits_is_served(
     limit: int, waits_ns: list[int]
 ) -> None:
     clock = Clock()
-    rates = KeyRates(limit, clock)
+    rates = KeyRates(clock)
     counted_ns = []
     for wait_ns in waits_ns:
         clock.now_ns += wait_ns // limit
-        allowance = rates.count("ann")
+        allowance = rates.count("ann", limit)
         if allowance.is_exceeded:
             clock.now_ns += allowance.next_after_s * 1_000_000_000
-            assert not rates.count("ann").is_exceeded
+            assert not rates.count("ann", limit).is_exceeded
         counted_ns.append(clock.now_ns)
     for start_ns in counted_ns:
         assert sum(start_ns <= at_ns < start_ns + MINUTE_NS for at_ns in counted_ns) <= 2 * limit

@@ -6,7 +6,7 @@ import pytest
 from photogram.api.schemas import ignored_header, read_request
 from photogram.core.errors import InvalidRequestError
 from photogram.engine.fake import FAKE_MODEL
-from photogram.generation.service import Order
+from photogram.generation.orders import Order
 
 
 def test_a_prompt_alone_gets_every_default() -> None:
@@ -39,6 +39,7 @@ def test_every_attribute_reaches_the_order() -> None:
         "output_quality": 0,
         "megapixels": 0.25,
         "base64": True,
+        "previews": 10,
     }
     request = read_request(fields, FAKE_MODEL, is_strict=True)
     assert request.base64 is True
@@ -55,6 +56,7 @@ def test_every_attribute_reaches_the_order() -> None:
         quality=0,
         pixel_factor=Decimal("0.25"),
         timeout_s=7,
+        num_previews=10,
     )
 
 

@@ -1,15 +1,18 @@
 import asyncio
+import base64
+import io
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from starlette.types import Message, Scope
 
 from photogram.accounts.models import Principal
 from photogram.api.context import context_of, open_context
 from photogram.api.picture_events import PictureEvents
 from photogram.api.schemas import read_request
-from photogram.api.streaming import EventStream, ServerEvent
+from photogram.api.streaming import EventQueue, EventStream, ServerEvent
 from photogram.engine.fake import FAKE_MODEL, FakeEngine
 from tests.unit.api.events import parse_events
 from tests.unit.api.serving import PROMPT, Site, open_site
@@ -27,14 +30,17 @@ async def stream(
     *,
     scope: Scope | None = None,
     fails_after: int | None = None,
+    **fields: object,
 ) -> str:
     """What a client gets of a run of three steps, if not even sending fails after so much."""
     generation = site.services.generation
-    order = read_request(PROMPT | {"steps": 3}, FAKE_MODEL, is_strict=False).order(FAKE_MODEL, None)
+    wanted = read_request(PROMPT | {"steps": 3} | fields, FAKE_MODEL, is_strict=False)
+    order = wanted.order(FAKE_MODEL, None)
     principal = Principal(site.account_id, site.key.key_id)
-    opened = await HastyStream.open(
-        generation, principal, order, PictureEvents("r1", 5, site.engine), {}
-    )
+    words = PictureEvents("r1", 5, site.engine)
+    events: EventQueue = asyncio.Queue()
+    run = await generation.create(principal, order, events.put_nowait)
+    opened = HastyStream(generation, run, events, words, {})
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
@@ -80,6 +86,29 @@ async def test_a_silent_run_is_kept_alive_by_comments(tmp_path: Path) -> None:
     assert "\n\n: still here\n\n" in text
     names = [name for name, _ in parse_events(text)]
     assert names == ["queued", *["progress"] * 3, "image", "completed"]
+
+
+async def test_previews_are_progress_with_a_picture(tmp_path: Path) -> None:
+    with open_site(tmp_path / "data") as site:
+        text = await stream(site, stay, samples=2, previews=1)
+    events = parse_events(text)
+    shown = [data for name, data in events if name == "progress" and "preview" in data]
+    assert [(data["step"], data["steps"], data["index"]) for data in shown] == [
+        (1, 3, 0),
+        (1, 3, 1),
+    ]
+    for data in shown:
+        assert data["content_type"] == "image/jpeg"
+        assert Image.open(io.BytesIO(base64.b64decode(data["preview"]))).format == "JPEG"
+    steps = [data["step"] for name, data in events if name == "progress"]
+    assert steps == [1, 1, 1, 2, 3]
+
+
+async def test_no_previews_come_unasked(tmp_path: Path) -> None:
+    with open_site(tmp_path / "data") as site:
+        text = await stream(site, stay)
+    assert "preview" not in text
+    assert site.engine.submitted[0].num_previews == 0
 
 
 async def test_a_client_that_leaves_ends_the_run_before_the_stream_returns(tmp_path: Path) -> None:

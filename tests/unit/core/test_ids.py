@@ -1,6 +1,7 @@
 import pytest
 
-from photogram.core.ids import is_sane, new_id
+from photogram.core import clock
+from photogram.core.ids import is_sane, made_at, new_id
 
 
 def test_ids_are_unique_sane_and_sorted_by_time() -> None:
@@ -8,6 +9,12 @@ def test_ids_are_unique_sane_and_sorted_by_time() -> None:
     assert len(set(ids)) == 1000
     assert all(is_sane(value) and len(value) == 26 for value in ids)
     assert [value[:10] for value in ids] == sorted(value[:10] for value in ids)
+
+
+def test_an_id_says_when_it_was_made() -> None:
+    assert made_at("01ARZ3NDEKTSV4RRFFQ69G5FAV") == 1_469_922_850
+    before = int(clock.now().timestamp())
+    assert before <= made_at(new_id()) <= clock.now().timestamp()
 
 
 @pytest.mark.parametrize("value", ["", "a b", "a\nb", "é", "x" * 129, "a;b", '"'])

@@ -25,3 +25,9 @@ def test_quarter_size_halves_both_sides_to_the_multiple(
     ratio: str, megapixels: str, size: tuple[int, int]
 ) -> None:
     assert MODEL.size(ratio, megapixels) == size
+
+
+def test_an_approximate_precision_is_in_the_models_name() -> None:
+    assert MODEL.in_precision("float8_e4m3fn").slug == "m-fp8"
+    for exact in ("auto", "bfloat16", "float32"):
+        assert MODEL.in_precision(exact) == MODEL

@@ -43,6 +43,35 @@ def test_bad_value_is_refused_and_named(
     assert "s3cret" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("https://api.example", "https://api.example"),
+        ("http://[::1]:8000/", "http://[::1]:8000"),
+        ("https://api.example/paint/", "https://api.example/paint"),
+    ],
+)
+def test_a_public_url_has_no_slash_at_its_end(
+    monkeypatch: pytest.MonkeyPatch, given: str, kept: str
+) -> None:
+    monkeypatch.setenv("PHOTOGRAM_PUBLIC_URL", given)
+    assert load_settings().public_url == kept
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("api.example", "ftp://api.example", "https://", "https:///x", "https://a:b@c.example"),
+        *("https://a.example?x", "https://a.example#x", "https://a.example:x", "https://a b"),
+        *("https://é.example", "https://a.example\n"),
+    ],
+)
+def test_what_is_no_public_url_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("PHOTOGRAM_PUBLIC_URL", value)
+    with pytest.raises(ConfigurationError, match="PHOTOGRAM_PUBLIC_URL"):
+        load_settings()
+
+
 def test_unknown_variable_is_refused_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHOTOGRAM_PROT", "8000")
     with pytest.raises(ConfigurationError, match="PHOTOGRAM_PROT"):

@@ -43,12 +43,13 @@ def job(
 
 @dataclass
 class RecordingRunner:
-    """Remembers the batches; a prompt that names a stage fails there."""
+    """Remembers the batches; a prompt that ends in a stage's name fails there."""
 
     batches: list[list[str]] = field(default_factory=list)
     begun: list[tuple[str, int]] = field(default_factory=list)
 
     model = MODEL
+    compiles = False
 
     def begin(self, sample: Sample) -> None:
         self._fail_if_asked(sample.request.job.prompt, "begin")
@@ -70,8 +71,18 @@ class RecordingRunner:
             seed=sample.seed, width=64, height=64, content_type="image/png", data=pixels.encode()
         )
 
+    def preview(self, state: str) -> str:
+        self._fail_if_asked(state, "preview")
+        return f"preview of {state}"
+
+    def encode_preview(self, pixels: str, sample: Sample) -> EncodedImage:
+        self._fail_if_asked(pixels, "its encoding")
+        return EncodedImage(
+            seed=sample.seed, width=16, height=16, content_type="image/webp", data=pixels.encode()
+        )
+
     def _fail_if_asked(self, prompt: str, stage: str) -> None:
-        if prompt == f"fails at {stage}":
+        if prompt.endswith(f"fails at {stage}"):
             raise RuntimeError(stage)
 
 
@@ -92,12 +103,13 @@ class RecordedCore:
     batch_tokens: int = 100
     runner: RecordingRunner = field(default_factory=RecordingRunner)
     events: list[JobEvent] = field(default_factory=list)
+    encoders: Executor = field(default_factory=InlineExecutor)
 
     def __post_init__(self) -> None:
         limits = StepLimits(target_s=1e6, num_tokens=self.batch_tokens)
         scheduler = Scheduler(CostModel(), limits)
         self.core = EngineCore(
-            self.runner, scheduler, self.events.append, InlineExecutor(), clock=lambda: 0.0
+            self.runner, scheduler, self.events.append, self.encoders, clock=lambda: 0.0
         )
 
     def run(self, max_steps: int = 1000) -> None:

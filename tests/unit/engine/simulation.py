@@ -83,6 +83,8 @@ class Simulation:
     served_s: Counter[str] = field(default_factory=Counter)
     turns: list[float] = field(default_factory=list)
 
+    compiles = False
+
     def __post_init__(self) -> None:
         self._truth = CostModel(self.table)
         self._random = np.random.default_rng(self.seed)
@@ -111,6 +113,12 @@ class Simulation:
 
     def encode(self, pixels: Sample, sample: Sample) -> EncodedImage:
         return EncodedImage(seed=sample.seed, width=1, height=1, content_type="", data=b"")
+
+    def preview(self, state: Sample) -> Sample:
+        return state
+
+    def encode_preview(self, pixels: Sample, sample: Sample) -> EncodedImage:
+        return self.encode(pixels, sample)
 
     def run(self, commands: Iterable[tuple[float, GenerateJob | CancelJob]]) -> None:
         """Take commands at their times, and work until all is done."""

@@ -1,14 +1,27 @@
 """The engine's promises, with a runner that only remembers what it was asked to do."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from photogram.core.messages import CANCELLED, CancelJob, Failed, Finished, Progress
+from photogram.core.messages import (
+    CANCELLED,
+    CancelJob,
+    Failed,
+    Finished,
+    JobEnd,
+    Preview,
+    Progress,
+    Started,
+)
 from photogram.engine.batching import RUNNING_BATCHES
+from photogram.engine.request import Sample
 from tests.unit.engine.recording import TOKENS_PER_SAMPLE, RecordedCore, RecordingRunner, job
 
 
@@ -19,6 +32,104 @@ def test_job_runs_exactly_its_steps_and_reports_each() -> None:
     assert recorded.runner.batches == [["a"], ["a"], ["a"]]
     progress = [event.step for event in recorded.events if isinstance(event, Progress)]
     assert progress == [1, 2, 3]
+    assert isinstance(recorded.events[-1], Finished)
+
+
+@dataclass
+class Watched(RecordingRunner):
+    """Remembers what had been told when the first work of a job began."""
+
+    told: list[object] = field(default_factory=list)
+    before: dict[str, list[object]] = field(default_factory=dict)
+
+    def begin(self, sample: Sample) -> None:
+        self.before.setdefault(sample.request.job.job_id, list(self.told))
+        super().begin(sample)
+
+
+def test_a_start_is_told_once_and_before_any_work() -> None:
+    runner = Watched()
+    recorded = RecordedCore(runner=runner)
+    runner.told = recorded.events  # type: ignore[assignment] # the very list that events go to
+    recorded.core.handle(job("a", num_steps=2, seeds=(1, 2)))
+    recorded.core.handle(job("bad", prompt="fails at begin"))
+    recorded.run()
+    for name in ("a", "bad"):
+        assert runner.before[name][-1] == Started(name)
+        assert recorded.events.count(Started(name)) == 1
+    assert isinstance(recorded.last_events()["bad"], Failed)
+
+
+def test_a_job_that_ends_in_the_queue_was_never_started() -> None:
+    recorded = RecordedCore(batch_tokens=10)
+    recorded.core.handle(job("a", num_steps=3))
+    recorded.core.handle(job("b", num_steps=3))
+    recorded.core.step()
+    recorded.core.handle(CancelJob("b"))
+    recorded.run()
+    assert Started("b") not in recorded.events
+
+
+@pytest.mark.parametrize(
+    ("num_steps", "num_previews", "steps"),
+    [(25, 3, [6, 12, 18]), (4, 10, [1, 2, 3]), (1, 10, []), (5, 1, [2]), (9, 0, [])],
+)
+def test_previews_come_evenly_and_never_after_the_last_step(
+    num_steps: int, num_previews: int, steps: list[int]
+) -> None:
+    recorded = RecordedCore()
+    recorded.core.handle(
+        job("a", num_steps=num_steps, num_previews=num_previews, seeds=(7, 8), prompt="p")
+    )
+    recorded.run()
+    previews = [event for event in recorded.events if isinstance(event, Preview)]
+    assert sorted((each.index, each.step) for each in previews) == [
+        (index, step) for index in (0, 1) for step in steps
+    ]
+    assert {each.data for each in previews} <= {b"preview of p"}
+    assert isinstance(recorded.events[-1], Finished)
+
+
+@pytest.mark.parametrize("stage", ["preview", "its encoding"])
+def test_a_preview_that_fails_is_left_out(stage: str) -> None:
+    recorded = RecordedCore()
+    recorded.core.handle(job("a", num_steps=4, num_previews=2, prompt=f"fails at {stage}"))
+    recorded.run()
+    assert not [event for event in recorded.events if isinstance(event, Preview)]
+    assert isinstance(recorded.last_events()["a"], Finished)
+
+
+class LateExecutor(Executor):
+    """Does its work when it is told to."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Future[Any], Callable[[], Any]]] = []
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self.waiting.append((future, partial(fn, *args, **kwargs)))
+        return future
+
+    def work(self) -> None:
+        for future, fn in self.waiting:
+            future.set_result(fn())
+        self.waiting.clear()
+
+
+def test_encoders_that_are_behind_get_no_more_previews_and_stop_nobody() -> None:
+    encoders = LateExecutor()
+    recorded = RecordedCore(encoders=encoders)
+    recorded.core.handle(job("a", num_steps=50, num_previews=49, prompt="p"))
+    for _ in range(49):
+        recorded.core.step()
+    assert len(recorded.runner.batches) == 49
+    assert 0 < len(encoders.waiting) < 49
+    encoders.work()
+    while recorded.core.has_work:
+        recorded.core.step()
+        encoders.work()
+    steps = [event.step for event in recorded.events if isinstance(event, Preview)]
+    assert steps == sorted(steps)
     assert isinstance(recorded.events[-1], Finished)
 
 
@@ -127,7 +238,7 @@ def test_every_job_ends_once_and_runs_its_steps(
         if not arrivals and not recorded.core.has_work:
             break
         recorded.core.step()
-    ends = [event for event in recorded.events if not isinstance(event, Progress)]
+    ends = [event for event in recorded.events if isinstance(event, JobEnd)]
     assert sorted(event.job_id for event in ends) == sorted(str(i) for i in range(len(jobs)))
     steps_run = [name for batch in recorded.runner.batches for name in batch]
     for event in ends:

@@ -26,6 +26,10 @@ def test_every_job_has_a_forecast_until_it_ends(outlook: Outlook) -> None:
     first = outlook.forecast("0")
     assert first is not None
     assert first.queue_position == 1
+    outlook.start("0")
+    started = outlook.forecast("0")
+    assert started is not None
+    assert started.queue_position == 0
     outlook.progress(Progress("0", 49, 50))
     outlook.remove("1")
     outlook.add(native(SIMULATION, "new", 50))

@@ -1,16 +1,208 @@
-from photogram.generation import repository
-from photogram.generation.recovery import recover
-from tests.unit.storage.stocked import Stock
+import asyncio
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Connection, text
+
+from photogram.core import clock
+from photogram.engine.fake import FakeEngine
+from photogram.generation.orders import KeptOrder, Terms
+from photogram.generation.recovery import take_over
+from photogram.generation.repository import jobs, servers
+from tests.unit.generation.ordering import (
+    ORDER,
+    PRICE_MICRO,
+    QueueingEngine,
+    StuckEngine,
+    end,
+    generation,
+    keyed,
+    order,
+    recovering,
+    until,
+)
+from tests.unit.storage.stocked import Stock, execute, start, succeed, take_over_all
+
+START_MICRO = 1_000_000
+
+
+def _paid(stock: Stock) -> int:
+    report = stock.ledger.check()
+    assert report.violations == ()
+    assert report.num_open_holds == 0
+    return START_MICRO - stock.balance()
+
+
+def _attempt(connection: Connection, job_id: str) -> int:
+    query = text("SELECT attempt FROM job WHERE id = :job_id")
+    return int(connection.execute(query, {"job_id": job_id}).scalar_one())
+
+
+async def _orphan(stock: Stock, terms: Terms | None = None, **changes: object) -> str:
+    """A job that was begun by a server that is gone."""
+    service = generation(stock, StuckEngine())
+    run = await service.create(stock.customer, order(**changes), terms=terms or keyed())
+    await until(lambda: stock.job(run.job_id)[0] == "running")
+    return run.job_id
 
 
 def test_open_jobs_fail_and_their_holds_are_released(stock: Stock) -> None:
     queued, running, done = (stock.admit(300_000) for _ in range(3))
-    stock.database.transact(repository.start, running)
-    stock.database.transact(repository.succeed, done, 300_000)
-    assert recover(stock.database) == 2
+    stock.database.transact(start, running)
+    stock.database.transact(succeed, done, 300_000)
+    assert take_over_all(stock.database) == 2
     assert stock.job(queued) == ("failed", "server_restarted")
     assert stock.job(running) == ("failed", "server_restarted")
     assert stock.job(done) == ("succeeded", None)
     assert stock.balance() == 700_000
     assert stock.ledger.check().is_ok
-    assert recover(stock.database) == 0
+    assert take_over_all(stock.database) == 0
+
+
+async def test_a_durable_job_of_a_server_that_is_gone_is_painted_again(stock: Stock) -> None:
+    job_id = await _orphan(stock, seed=99, num_images=2)
+    engine = FakeEngine()
+    service = generation(stock, engine)
+    async with recovering(stock, service):
+        assert await end(stock, job_id) == ("succeeded", None)
+    assert engine.submitted[0].seeds == (99, 100)
+    assert stock.ledger.check().num_transfers == 3
+    assert _paid(stock) == 2 * PRICE_MICRO
+    await service.close()
+
+
+async def test_a_job_whose_client_is_gone_is_closed(stock: Stock) -> None:
+    job_id = await _orphan(stock, Terms())
+    engine = FakeEngine()
+    service = generation(stock, engine)
+    async with recovering(stock, service):
+        assert await end(stock, job_id) == ("failed", "server_restarted")
+    assert engine.submitted == []
+    assert _paid(stock) == 0
+
+
+async def test_a_job_that_has_ended_two_servers_is_set_aside(stock: Stock) -> None:
+    job_id = await _orphan(stock)
+    service = generation(stock, StuckEngine())
+    async with recovering(stock, service):
+        await until(lambda: stock.database.transact(_attempt, job_id) == 2)
+    engine = FakeEngine()
+    service = generation(stock, engine)
+    async with recovering(stock, service):
+        assert await end(stock, job_id) == ("failed", "poison")
+    assert engine.submitted == []
+    assert _paid(stock) == 0
+
+
+async def test_a_job_that_came_back_too_late_is_not_painted(stock: Stock) -> None:
+    job_id = await _orphan(stock)
+    stock.database.transact(execute, "UPDATE job SET deadline_at = '2020-01-01 00:00:00.000000'")
+    engine = FakeEngine()
+    service = generation(stock, engine)
+    async with recovering(stock, service):
+        assert await end(stock, job_id) == ("failed", "timeout")
+    assert engine.submitted == []
+    assert _paid(stock) == 0
+
+
+async def test_a_place_in_a_full_engine_is_waited_for(stock: Stock) -> None:
+    job_ids = [await _orphan(stock, keyed(str(number))) for number in range(3)]
+    service = generation(stock, FakeEngine(step_s=0.02, queue_limit=1))
+    async with recovering(stock, service):
+        for job_id in job_ids:
+            assert await end(stock, job_id) == ("succeeded", None)
+    await service.close()
+    assert _paid(stock) == 3 * PRICE_MICRO
+
+
+async def test_a_request_that_cannot_be_read_is_given_up_and_others_are_not(stock: Stock) -> None:
+    broken = await _orphan(stock, keyed("broken"))
+    stock.database.transact(execute, "UPDATE job SET request = '{\"order\": 1}'")
+    good = await _orphan(stock, keyed("good"))
+    service = generation(stock, FakeEngine())
+    async with recovering(stock, service):
+        assert await end(stock, good) == ("succeeded", None)
+        assert await end(stock, broken) == ("failed", "inference_failed")
+    await service.close()
+    assert _paid(stock) == PRICE_MICRO
+
+
+async def test_a_job_cancelled_while_nobody_has_it_stays_cancelled(stock: Stock) -> None:
+    job_id = await _orphan(stock)
+    engine = FakeEngine()
+    service = generation(stock, engine)
+    await service.cancel(stock.customer.account_id, job_id)
+    async with recovering(stock, service):
+        await asyncio.sleep(0.1)
+    assert stock.job(job_id) == ("cancelled", "cancelled")
+    assert engine.submitted == []
+    assert _paid(stock) == 0
+
+
+async def test_a_server_takes_nothing_of_one_that_lives(stock: Stock) -> None:
+    service = generation(stock, QueueingEngine())
+    await service.create(stock.customer, ORDER, terms=keyed())
+    stock.database.transact(servers.register, "another", timedelta(seconds=15))
+    assert stock.database.transact(take_over, "another") == []
+
+
+async def test_a_server_whose_lease_has_ended_does_not_take_its_own_jobs(stock: Stock) -> None:
+    """As after a while without the database: it renews the lease in a moment."""
+    engine = QueueingEngine()
+    service = generation(stock, engine)
+    run = await service.create(stock.customer, ORDER)
+    stock.database.transact(servers.renew, service._server_id, timedelta())
+    assert stock.database.transact(take_over, service._server_id) == []
+    engine.begin.set()
+    assert (await service.result(run)).cost_micro == PRICE_MICRO
+
+
+async def test_a_server_that_closes_leaves_what_it_has_just_taken(stock: Stock) -> None:
+    job_id = await _orphan(stock)
+    engine = FakeEngine()
+    service = generation(stock, engine)
+    engine.drain()
+    async with recovering(stock, service):
+        await until(lambda: stock.job(job_id)[0] == "queued")
+    assert engine.submitted == []
+    service = generation(stock, FakeEngine())
+    async with recovering(stock, service):
+        assert await end(stock, job_id) == ("succeeded", None)
+    await service.close()
+
+
+async def test_of_many_jobs_a_server_takes_a_few_at_a_time(stock: Stock) -> None:
+    service = generation(stock, QueueingEngine())
+    for number in range(5):
+        await service.create(stock.customer, ORDER, terms=keyed(str(number)))
+    stock.database.transact(servers.renew, service._server_id, timedelta())
+    for name in ("one", "two"):
+        stock.database.transact(servers.register, name, timedelta(seconds=15))
+    first = stock.database.transact(take_over, "one", 3)
+    second = stock.database.transact(take_over, "two", 3)
+    assert (len(first), len(second)) == (3, 2)
+    assert not {each.id for each in first} & {each.id for each in second}
+    assert {each.fence for each in first + second} == {2}
+
+
+@pytest.mark.parametrize("has_deadline", [True, False])
+async def test_what_is_taken_over_says_what_is_to_be_painted(
+    stock: Stock, has_deadline: bool
+) -> None:
+    service = generation(stock, QueueingEngine())
+    run = await service.create(stock.customer, ORDER, terms=keyed())
+    if not has_deadline:
+        stock.database.transact(execute, "UPDATE job SET deadline_at = NULL")
+    stock.database.transact(servers.renew, service._server_id, timedelta())
+    stock.database.transact(servers.register, "next", timedelta(seconds=15))
+    (orphan,) = stock.database.transact(take_over, "next")
+    assert orphan.id == run.job_id
+    assert KeptOrder.decode(orphan.request).order == ORDER
+    assert orphan.held_micro == PRICE_MICRO
+    assert orphan.is_durable
+    assert orphan.attempt == 0
+    if has_deadline:
+        assert orphan.deadline_at is not None
+        assert orphan.deadline_at > clock.now()
+    stock.database.transact(jobs.leave, orphan.id, orphan.fence)
+    assert stock.database.transact(take_over, "next")[0].fence == 4

@@ -4,29 +4,33 @@ from decimal import Decimal
 
 import pytest
 
+from photogram.accounts.models import Principal
 from photogram.core.errors import (
+    ConflictError,
     DeadlineExceededError,
     EngineFailedError,
     EngineOverloadedError,
     InsufficientCreditsError,
+    NotFoundError,
     StorageError,
 )
 from photogram.engine.fake import FakeEngine
-from photogram.generation.recovery import recover
-from photogram.generation.service import GenerationService
+from photogram.generation.orders import Terms
+from photogram.generation.service import Run
 from tests.unit.generation.ordering import (
     ORDER,
     PRICE_MICRO,
-    PRICES,
     DyingEngine,
     FrugalEngine,
+    QueueingEngine,
     RefusingEngine,
     StuckEngine,
     generation,
+    keyed,
     order,
     until,
 )
-from tests.unit.storage.stocked import Stock, execute
+from tests.unit.storage.stocked import Stock, execute, take_over_all
 
 START_MICRO = 1_000_000
 
@@ -56,7 +60,7 @@ async def test_pictures_come_out_and_are_paid_for(stock: Stock) -> None:
 
 async def test_the_engine_gets_the_order_and_not_the_key(stock: Stock) -> None:
     engine = FakeEngine()
-    service = GenerationService(stock.database, engine, PRICES, job_timeout_s=1, with_prompt=True)
+    service = generation(stock, engine, with_prompt=True)
     run = await service.create(stock.customer, order(num_images=3, seed=2**53 - 1))
     (job,) = engine.submitted
     assert job.job_id == run.job_id
@@ -69,11 +73,12 @@ async def test_the_engine_gets_the_order_and_not_the_key(stock: Stock) -> None:
 
 
 async def test_a_job_runs_from_its_first_step_on(stock: Stock) -> None:
-    engine = FakeEngine(step_s=0.05)
+    engine = QueueingEngine(step_s=0.02)
     service = generation(stock, engine)
     run = await service.create(stock.customer, ORDER)
     assert stock.job(run.job_id) == ("queued", None)
     assert stock.balance() == START_MICRO - PRICE_MICRO
+    engine.begin.set()
     await until(lambda: stock.job(run.job_id)[0] == "running")
     await service.close()
     assert stock.job(run.job_id) == ("succeeded", None)
@@ -156,13 +161,13 @@ async def test_a_cancelled_job_is_not_paid_for(stock: Stock) -> None:
     engine = FakeEngine(step_s=0.02)
     service = generation(stock, engine)
     run = await service.create(stock.customer, order(num_steps=50))
-    service.cancel(run)
+    service.leave(run)
     with pytest.raises(EngineFailedError) as ended:
         await service.result(run)
     assert ended.value.error_code == "cancelled"
     assert stock.job(run.job_id) == ("cancelled", "cancelled")
     _assert_nothing_is_held(stock, spent_micro=0)
-    service.cancel(run)
+    service.leave(run)
 
 
 async def test_closing_the_engine_ends_jobs_unpaid(stock: Stock) -> None:
@@ -239,7 +244,7 @@ async def test_callers_cancelled_at_any_moment_leave_no_hold(stock: Stock) -> No
         try:
             await service.result(run)
         except asyncio.CancelledError:
-            service.cancel(run)
+            service.leave(run)
             raise
 
     async def call_and_give_up() -> bool:
@@ -316,9 +321,162 @@ async def test_closing_leaves_to_the_next_start_what_the_database_refuses(stock:
 async def test_a_job_that_was_closed_behind_its_back_is_left_as_it_is(stock: Stock) -> None:
     service = generation(stock, FakeEngine(step_s=0.05, fail_with="no"))
     run = await service.create(stock.customer, ORDER)
-    recover(stock.database)
+    take_over_all(stock.database)
     with pytest.raises(EngineFailedError):
         await service.result(run)
     await service.close()
     assert stock.job(run.job_id) == ("failed", "server_restarted")
     _assert_nothing_is_held(stock, spent_micro=0)
+
+
+# --- the same request again ---------------------------------------------------------------------
+
+
+async def test_a_request_that_was_answered_is_answered_again_and_billed_once(stock: Stock) -> None:
+    engine = FakeEngine()
+    service = generation(stock, engine)
+    first = await service.create(stock.customer, order(num_images=2), terms=keyed())
+    outcome = await service.result(first)
+    again = await service.create(stock.customer, order(num_images=2), terms=keyed())
+    assert again.is_replay
+    assert (again.job_id, again.order) == (first.job_id, first.order)
+    assert await service.result(again) == outcome
+    assert len(engine.submitted) == 1
+    _assert_nothing_is_held(stock, spent_micro=2 * PRICE_MICRO)
+
+
+async def test_fifty_at_once_with_one_key_are_one_job(stock: Stock) -> None:
+    engine = FakeEngine(step_s=0.01)
+    service = generation(stock, engine)
+
+    async def ask() -> object:
+        run = await service.create(stock.customer, ORDER, terms=keyed())
+        return (await service.result(run)).finished.images
+
+    answers = await asyncio.gather(*(ask() for _ in range(50)), return_exceptions=True)
+    refused = [each for each in answers if isinstance(each, Exception)]
+    assert all(isinstance(each, ConflictError) for each in refused)
+    assert {each.error_code for each in refused} <= {"idempotency_conflict"}  # type: ignore[attr-defined]
+    assert all(each.retry_after_s for each in refused)  # type: ignore[attr-defined]
+    pictures = {each for each in answers if not isinstance(each, Exception)}
+    assert len(pictures) == 1
+    assert await ask() in pictures
+    assert len(engine.submitted) == 1
+    assert engine.num_jobs == 0
+    assert stock.states() == {"succeeded": 1}
+    _assert_nothing_is_held(stock, spent_micro=PRICE_MICRO)
+
+
+async def test_two_servers_make_one_job_of_one_key(stock: Stock) -> None:
+    engines = [FakeEngine(step_s=0.02), FakeEngine(step_s=0.02)]
+    services = [generation(stock, engine) for engine in engines]
+    asked = [
+        services[number % 2].create(stock.customer, ORDER, terms=keyed()) for number in range(10)
+    ]
+    runs = await asyncio.gather(*asked, return_exceptions=True)
+    (run,) = [each for each in runs if isinstance(each, Run)]
+    await services[0].result(run)
+    assert sum(len(engine.submitted) for engine in engines) == 1
+    _assert_nothing_is_held(stock, spent_micro=PRICE_MICRO)
+
+
+async def test_another_request_with_the_same_key_is_a_conflict(stock: Stock) -> None:
+    service = generation(stock, FakeEngine())
+    await service.result(await service.create(stock.customer, ORDER, terms=keyed()))
+    with pytest.raises(ConflictError, match="another request") as refused:
+        await service.create(stock.customer, ORDER, terms=keyed(fingerprint="other"))
+    assert refused.value.error_code == "idempotency_conflict"
+    assert refused.value.retry_after_s is None
+    _assert_nothing_is_held(stock, spent_micro=PRICE_MICRO)
+
+
+async def test_a_request_that_failed_may_be_tried_again_with_its_key(stock: Stock) -> None:
+    engine = FakeEngine(fail_with="no")
+    service = generation(stock, engine)
+    first = await service.create(stock.customer, ORDER, terms=keyed())
+    with pytest.raises(EngineFailedError):
+        await service.result(first)
+    engine.fail_with = None
+    second = await service.create(stock.customer, ORDER, terms=keyed())
+    assert not second.is_replay
+    assert second.job_id != first.job_id
+    assert (await service.result(second)).cost_micro == PRICE_MICRO
+    third = await service.create(stock.customer, ORDER, terms=keyed())
+    assert third.is_replay
+    assert third.job_id == second.job_id
+    _assert_nothing_is_held(stock, spent_micro=PRICE_MICRO)
+
+
+async def test_a_request_that_was_refused_may_be_made_with_its_key(stock: Stock) -> None:
+    service = generation(stock, FakeEngine())
+    with pytest.raises(InsufficientCreditsError):
+        await service.create(stock.customer, order(pixel_factor=Decimal(1000)), terms=keyed())
+    run = await service.create(stock.customer, ORDER, terms=keyed())
+    assert (await service.result(run)).cost_micro == PRICE_MICRO
+    _assert_nothing_is_held(stock, spent_micro=PRICE_MICRO)
+
+
+async def test_accounts_share_no_keys(stock: Stock) -> None:
+    service = generation(stock, FakeEngine())
+    await service.result(await service.create(stock.customer, ORDER, terms=keyed()))
+    other_key = stock.accounts.create_key("bob")
+    bob = Principal(stock.accounts.account_id("bob"), other_key.key_id)
+    stock.ledger.grant(bob.account_id, PRICE_MICRO, actor="test")
+    run = await service.create(bob, ORDER, terms=keyed())
+    assert not run.is_replay
+    assert (await service.result(run)).remaining_micro == 0
+    _assert_nothing_is_held(stock, spent_micro=PRICE_MICRO)
+
+
+async def test_who_gives_up_a_request_with_a_key_finds_its_answer_later(stock: Stock) -> None:
+    engine = FakeEngine(step_s=0.02)
+    service = generation(stock, engine)
+    run = await service.create(stock.customer, ORDER, terms=keyed())
+    service.leave(run)
+    with pytest.raises(ConflictError, match="under way"):
+        await service.create(stock.customer, ORDER, terms=keyed())
+    await service.close()
+    again = await service.create(stock.customer, ORDER, terms=keyed())
+    assert again.is_replay
+    assert (await service.result(again)).cost_micro == PRICE_MICRO
+    assert len(engine.submitted) == 1
+    _assert_nothing_is_held(stock, spent_micro=PRICE_MICRO)
+
+
+async def test_jobs_of_who_waits_and_of_who_does_not_have_their_own_deadlines(
+    stock: Stock,
+) -> None:
+    engine = FakeEngine()
+    service = generation(stock, engine, job_timeout_s=10)
+    for terms in (Terms(), Terms(is_async=True)):
+        await service.result(await service.create(stock.customer, ORDER, terms=terms))
+    assert [job.timeout_s for job in engine.submitted] == [10, 20]
+
+
+# --- stopped by its account ---------------------------------------------------------------------
+
+
+async def test_a_job_that_its_account_cancels_is_stopped_and_not_paid_for(stock: Stock) -> None:
+    engine = FakeEngine(step_s=0.02)
+    service = generation(stock, engine)
+    run = await service.create(stock.customer, order(num_steps=50), terms=Terms(is_async=True))
+    await service.cancel(stock.customer.account_id, run.job_id)
+    assert stock.job(run.job_id) == ("cancelled", "cancelled")
+    _assert_nothing_is_held(stock, spent_micro=0)
+    with pytest.raises(EngineFailedError) as ended:
+        await service.result(run)
+    assert ended.value.error_code == "cancelled"
+    await until(lambda: engine.num_jobs == 0)
+    assert engine.steps_run.get(run.job_id, 0) < 50
+    await service.cancel(stock.customer.account_id, run.job_id)
+    await service.close()
+
+
+async def test_nobody_cancels_another_account_s_job(stock: Stock) -> None:
+    engine = FakeEngine(step_s=0.01)
+    service = generation(stock, engine)
+    run = await service.create(stock.customer, ORDER, terms=Terms(is_async=True))
+    stock.accounts.create_key("bob")
+    with pytest.raises(NotFoundError):
+        await service.cancel(stock.accounts.account_id("bob"), run.job_id)
+    assert (await service.result(run)).cost_micro == PRICE_MICRO

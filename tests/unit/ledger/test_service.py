@@ -3,10 +3,9 @@ import asyncio
 import pytest
 
 from photogram.core.errors import ConflictError, InvalidRequestError, NotFoundError
-from photogram.generation import repository as jobs
 from photogram.generation.states import JobState
 from photogram.ledger.entries import Balance
-from tests.unit.storage.stocked import Stock, execute
+from tests.unit.storage.stocked import Stock, execute, fail, succeed
 
 
 async def test_a_grant_is_at_once_spendable(stock: Stock) -> None:
@@ -46,7 +45,7 @@ def test_a_free_grant_is_no_repetition_of_a_paid_one(stock: Stock) -> None:
 
 def _paid_job(stock: Stock, held_micro: int, cost_micro: int) -> str:
     job_id = stock.admit(held_micro)
-    stock.database.transact(jobs.succeed, job_id, cost_micro)
+    stock.database.transact(succeed, job_id, cost_micro)
     return job_id
 
 
@@ -92,7 +91,7 @@ def test_what_was_not_paid_cannot_be_refunded(stock: Stock) -> None:
     failed = stock.admit(10)
     with pytest.raises(ConflictError, match="has cost nothing"):
         stock.ledger.refund(failed, actor="test", reason="x")
-    stock.database.transact(jobs.fail, failed, JobState.FAILED, "test")
+    stock.database.transact(fail, failed, JobState.FAILED, "test")
     with pytest.raises(ConflictError, match="has cost nothing"):
         stock.ledger.refund(failed, actor="test", reason="x")
 

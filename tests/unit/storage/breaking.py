@@ -15,6 +15,7 @@ class BreakingProxy:
         self.num_broken = 0
         self._server = server
         self._word: bytes | None = None
+        self._after: bytes = b""
         self._is_forwarded = False
         self._is_for_good = False
         self._sockets: list[socket.socket] = []
@@ -24,14 +25,18 @@ class BreakingProxy:
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
 
-    def break_at(self, word: bytes, *, is_forwarded: bool, is_for_good: bool = False) -> None:
+    def break_at(
+        self, word: bytes, *, is_forwarded: bool, is_for_good: bool = False, after: bytes = b""
+    ) -> None:
         """Break the next connection that says `word`.
 
         Args:
             word: What a client sends.
             is_forwarded: The server still gets it; only its answer is lost.
             is_for_good: Nobody gets through afterwards.
+            after: What the client must have said before in the same transaction.
         """
+        self._after = after
         self._word, self._is_forwarded, self._is_for_good = word, is_forwarded, is_for_good
 
     def __enter__(self) -> Self:
@@ -66,8 +71,10 @@ class BreakingProxy:
 
     def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
+            has_said = False
             while data := source.recv(65536):
-                if self._word is not None and self._word in data:
+                has_said = self._after in data or (has_said and b"BEGIN" not in data)
+                if self._word is not None and has_said and self._word in data:
                     self._word = None
                     self.num_broken += 1
                     if self._is_for_good:

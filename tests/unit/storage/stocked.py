@@ -1,22 +1,31 @@
 """A database with one customer, for every test that moves credits or jobs."""
 
 import contextlib
+import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 
 from sqlalchemy import Connection, text
 
 from photogram.accounts.models import Principal
 from photogram.accounts.service import AccountService
 from photogram.core import ids
-from photogram.generation import repository as jobs
-from photogram.generation.repository import NewJob
+from photogram.generation.lease import ServerLease
+from photogram.generation.records import RunFigures
+from photogram.generation.recovery import take_over
+from photogram.generation.repository import jobs
+from photogram.generation.repository.jobs import FIRST_FENCE, NewJob
+from photogram.generation.states import JobState
 from photogram.ledger.service import LedgerService
+from photogram.storage.blobs import BlobFolder
 from photogram.storage.database import Database
 
 PEPPER = b"p" * 32
+FIGURES = RunFigures(3, False, 4, 0.1, 0.2, 0.3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +36,7 @@ class Stock:
     database: Database
     accounts: AccountService
     ledger: LedgerService
+    blobs: BlobFolder
     customer: Principal
 
     def balance(self) -> int:
@@ -60,6 +70,8 @@ def open_stock(url: str, *, amount_micro: int = 0, is_whole: bool = True) -> Ite
         is_whole: Prove the ledger at the end; False for who breaks it on purpose.
     """
     database = Database.open(url)
+    folder = tempfile.mkdtemp()
+    blobs = BlobFolder(Path(folder))
     try:
         accounts = AccountService(database, PEPPER)
         key = accounts.create_key("ann")
@@ -68,6 +80,7 @@ def open_stock(url: str, *, amount_micro: int = 0, is_whole: bool = True) -> Ite
             database,
             accounts,
             LedgerService(database),
+            blobs,
             Principal(accounts.account_id("ann"), key.key_id),
         )
         if amount_micro:
@@ -77,6 +90,7 @@ def open_stock(url: str, *, amount_micro: int = 0, is_whole: bool = True) -> Ite
             assert stock.ledger.check().violations == ()
     finally:
         database.close()
+        shutil.rmtree(folder)
 
 
 def new_job(customer: Principal, cost_micro: int, job_id: str | None = None) -> NewJob:
@@ -91,6 +105,29 @@ def new_job(customer: Principal, cost_micro: int, job_id: str | None = None) -> 
         guidance=3.5,
         pixel_factor=Decimal(1),
     )
+
+
+def succeed(connection: Connection, job_id: str, amount_micro: int) -> int:
+    """Settle a job that only its first owner has had."""
+    return jobs.succeed(connection, job_id, FIRST_FENCE, amount_micro, FIGURES)
+
+
+def fail(connection: Connection, job_id: str, state: JobState, code: str) -> None:
+    """Fail a job that only its first owner has had."""
+    jobs.fail(connection, job_id, FIRST_FENCE, state, code)
+
+
+def start(connection: Connection, job_id: str) -> int:
+    """Begin a job that only its first owner has had."""
+    return jobs.start(connection, job_id, FIRST_FENCE)
+
+
+def take_over_all(database: Database) -> int:
+    """What a server does first that has the database for itself; how many jobs were open."""
+    lease = ServerLease(database, is_alone=True)
+    num_open = database.transact(_states, readonly=True)
+    database.transact(take_over, lease.server_id, 1_000_000)
+    return num_open["queued"] + num_open["running"]
 
 
 def execute(connection: Connection, statement: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, update
 
-from photogram.core.errors import ConfigurationError, StorageError
+from photogram.core.errors import StorageError
 from photogram.storage.database import Database
 from photogram.storage.tables.ledger import account
 from tests.postgres import Cluster
@@ -139,16 +139,6 @@ def test_who_only_reads_sees_one_moment_and_writes_nothing(stock: Stock) -> None
     assert first == second
     with pytest.raises(StorageError, match="can only be read"):
         stock.database.transact(execute, "DELETE FROM job", readonly=True)
-
-
-def test_a_second_server_is_refused_until_the_first_closes(stock: Stock) -> None:
-    first, second = Database.open(stock.url), Database.open(stock.url)
-    first.claim()
-    with pytest.raises(ConfigurationError, match="another server already uses the database"):
-        second.claim()
-    first.close()
-    second.claim()
-    second.close()
 
 
 def test_a_database_that_cannot_keep_all_texts_is_refused(postgres: Cluster) -> None:

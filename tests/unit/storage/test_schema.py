@@ -13,7 +13,6 @@ from sqlalchemy import Connection
 
 from photogram.accounts.service import AccountService
 from photogram.core.errors import StorageError
-from photogram.generation.recovery import recover
 from photogram.ledger.service import LedgerService
 from photogram.storage import schema
 from photogram.storage.database import Database
@@ -21,7 +20,7 @@ from photogram.storage.guards import missing_guards
 from photogram.storage.tables.collection import metadata
 from tests.databases import sqlite_url
 from tests.postgres import Cluster
-from tests.unit.storage.stocked import PEPPER, Stock, execute, open_stock
+from tests.unit.storage.stocked import PEPPER, Stock, execute, open_stock, take_over_all
 
 FIRST = Path(__file__).parent / "first_schema.sql"
 ANN = "ann"
@@ -65,7 +64,7 @@ async def test_the_first_releases_database_is_upgraded_without_loss(
     principal = await accounts.authenticate(ANNS_TOKEN)
     assert principal.account_id == accounts.account_id(ANN)
     assert (await ledger.spendable(principal.account_id)).free_micro == 0
-    assert recover(database) == 2
+    assert take_over_all(database) == 2
     assert ledger.refund("partly", actor="test", reason="test") == 10_000
     assert ledger.check().is_ok
     database.close()

@@ -4,12 +4,11 @@ import pytest
 from sqlalchemy import Connection, insert, select, update
 
 from photogram.core.errors import StorageError
-from photogram.generation import repository as jobs
 from photogram.generation.states import TRANSITIONS, JobState
 from photogram.storage.tables.jobs import job
 from photogram.storage.tables.ledger import account, transfer
 from tests.postgres import Cluster
-from tests.unit.storage.stocked import Stock, execute, open_stock
+from tests.unit.storage.stocked import Stock, execute, open_stock, succeed
 
 AN_INSTANT = datetime(2026, 3, 1, 12, 30, 0, 250_000, tzinfo=UTC)
 
@@ -133,7 +132,7 @@ def test_a_job_cannot_be_written_as_finished(stock: Stock) -> None:
 )
 def test_the_database_refuses_a_gift(stock: Stock, values: str) -> None:
     job_id = stock.admit(100)
-    stock.database.transact(jobs.succeed, job_id, 100)
+    stock.database.transact(succeed, job_id, 100)
     names = {"customer": f"'{stock.customer.account_id}'", "job": f"'{job_id}'"}
     with pytest.raises(StorageError) as refused:
         stock.database.transact(

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import struct
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from photogram.core.errors import CheckpointError
 from photogram.weights.load import load, load_transformer
 from photogram.weights.locate import inspect
 from photogram.weights.plan import is_modulation, make_plan, shapes_of, transformer_bytes
+from tests import forms
 from tests.tiny import write_checkpoint
 
 CPU = torch.device("cpu")
@@ -64,6 +66,42 @@ def test_shards_and_one_file_give_the_same_transformer(folder: Path) -> None:
 def test_nothing_is_printed(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     load(inspect(folder), CPU, torch.float32)
     assert capfd.readouterr() == ("", "")
+
+
+def test_disk_that_ends_while_loading_is_told_with_the_tensor(folder: Path) -> None:
+    checkpoint = inspect(folder)
+    path = folder / "transformer/diffusion_pytorch_model.safetensors"
+    os.truncate(path, path.stat().st_size - 100)
+    with pytest.raises(CheckpointError, match=rf"{path} ends within \S+: \d+ of \d+ bytes"):
+        load(checkpoint, CPU, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "sentence"),
+    [
+        ("clip_l", "text_model.final_layer_norm.bias", "clip_l.safetensors: missing tensor"),
+        ("t5xxl_fp16", "encoder.block.0.layer.0.layer_norm.weight", "t5xxl_fp16.*: missing tensor"),
+        ("ae", "decoder.conv_out.bias", "decoder.conv_out.bias is missing; .*vae/config.json"),
+        ("flux1-dev", "txt_in.bias", "txt_in.bias is missing; .*transformer/config.json"),
+    ],
+)
+def test_single_file_that_lacks_a_tensor_is_named(
+    folder: Path, tmp_path: Path, file: str, name: str, sentence: str
+) -> None:
+    parts = forms.write_parts(folder, tmp_path / "parts")
+    state = load_file(parts / f"{file}.safetensors")
+    del state[name]
+    save_file(state, parts / f"{file}.safetensors")
+    with pytest.raises(CheckpointError, match=sentence):
+        load(inspect(parts), CPU, torch.float32)
+
+
+def test_parts_of_another_model_are_named(folder: Path, tmp_path: Path) -> None:
+    parts = forms.write_parts(folder, tmp_path / "parts")
+    other = write_checkpoint(tmp_path / "other", latent_channels=8)
+    forms.save(parts / "ae.safetensors", forms.autoencoder(other))
+    with pytest.raises(CheckpointError, match=r"ae.safetensors: .* has the shape .* asks for"):
+        inspect(parts)
 
 
 def edit_tensors(

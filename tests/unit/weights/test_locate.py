@@ -146,7 +146,7 @@ def rename_tensor(folder: Path) -> None:
 
 def add_tensor(folder: Path) -> None:
     empty = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
-    edit_header(folder / TRANSFORMER, lambda h: h.update({"lora.weight": empty}))
+    edit_header(folder / TRANSFORMER, lambda h: h.update({"added.weight": empty}))
 
 
 def reshape_tensor(folder: Path) -> None:
@@ -173,11 +173,12 @@ def swap_for_pickle(folder: Path) -> None:
         (change("model_index.json", vae=None), "the component vae is missing"),
         (change("model_index.json", vae=["diffusers", "VQModel"]), "vae is diffusers.VQModel"),
         (change("model_index.json", tokenizer=["os", "system"]), "tokenizer is os.system"),
-        (remove("vae"), "vae is missing"),
+        (remove("vae"), "an autoencoder is missing: neither .*vae nor a file in"),
+        (remove("tokenizer"), "tokenizer is missing"),
         (remove("transformer/config.json"), "config.json is missing"),
-        (remove(TRANSFORMER), f"{TRANSFORMER} is missing"),
+        (remove(TRANSFORMER), "a FLUX.1 transformer is missing"),
         (remove("tokenizer_2/tokenizer_config.json"), "tokenizer_config.json is missing"),
-        (swap_for_pickle, "diffusion_pytorch_model.bin, a pickle"),
+        (swap_for_pickle, "diffusion_pytorch_model.bin is a pickle, which can run code"),
         (truncate(TRANSFORMER, 0), "truncated"),
         (truncate(TRANSFORMER, 100), "truncated"),
         (truncate(TRANSFORMER, 300_000), "truncated or damaged: it has 300000 bytes"),
@@ -186,11 +187,11 @@ def swap_for_pickle(folder: Path) -> None:
         (write(TRANSFORMER, struct.pack("<Q", 12) + b'{"a": [1, 2]'[:12]), "not valid JSON"),
         (write(TRANSFORMER, struct.pack("<Q", 8) + b'{"a": 1}'), "entry of a is damaged"),
         (rename_tensor, "x_embedder.weight is missing"),
-        (add_tensor, "lora.weight is not part of the transformer"),
+        (add_tensor, "added.weight is not part of what .*config.json describes"),
         (reshape_tensor, r"x_embedder.weight has the shape \[16, 32\], .* asks for \[32, 16\]"),
         (retype_tensor, "x_embedder.weight is of type I32"),
         (change("transformer/config.json", num_layers=2), "transformer_blocks.1.* is missing"),
-        (change("transformer/config.json", num_layers=0), "not part of the transformer"),
+        (change("transformer/config.json", num_layers=0), "is not part of what"),
         (change("transformer/config.json", num_layers=10**9), "num_layers is 1000000000"),
         (change("transformer/config.json", num_layers="1"), 'num_layers is "1"'),
         (change("transformer/config.json", num_layers=True), "num_layers is true"),

@@ -10,21 +10,27 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
+from photogram.model import packed
 from photogram.model.attention import Packing
 from photogram.model.decoder import Decoder, DecoderParams
+from photogram.model.packed import PackedLinear
 from photogram.model.rope import rope
 from photogram.model.transformer import Flux
 from photogram.sampling.latents import position_ids
+from photogram.weights.files.header import PACKED as PACKED_TYPES
 from photogram.weights.plan import (
     FLUX_DEV,
     GIB,
     Precision,
     choose_plan,
     decode_bytes,
+    host_bytes,
     is_modulation,
+    least_plan,
     make_plan,
     step_bytes,
     transformer_bytes,
+    unpacking_bytes,
 )
 
 PRECISIONS: list[Precision] = ["bfloat16", "float8_e4m3fn"]
@@ -106,6 +112,50 @@ def test_bfloat16_needs_24_gib_and_float8_16() -> None:
     assert choose_plan(FLUX_DEV, "float8_e4m3fn", 16 * GIB) is not None
 
 
+PACKED = dataclasses.replace(FLUX_DEV, packed_bytes=(5 * GIB, 2 * GIB))
+"""FLUX.1 [dev] from a file of about five bits a number."""
+
+
+@pytest.mark.parametrize(
+    ("gib", "is_packed", "has_text", "has_modulation"),
+    [
+        (80, False, True, True),
+        (36, False, True, True),
+        (32, False, True, False),
+        (24, True, True, True),
+        (20, True, True, True),
+        (18, True, True, False),
+        (12, True, False, False),
+    ],
+)
+def test_weights_stay_packed_where_there_is_no_room_for_more(
+    gib: int, is_packed: bool, has_text: bool, has_modulation: bool
+) -> None:
+    plan = choose_plan(PACKED, "bfloat16", gib * GIB)
+    assert plan is not None
+    assert plan.peak_bytes <= gib * GIB
+    assert (plan.is_packed, plan.has_text, plan.has_modulation) == (
+        is_packed,
+        has_text,
+        has_modulation,
+    )
+
+
+def test_least_plan_is_the_smallest() -> None:
+    for shapes in (FLUX_DEV, PACKED):
+        least = least_plan(shapes, "bfloat16").peak_bytes
+        assert choose_plan(shapes, "bfloat16", least) is not None
+        assert choose_plan(shapes, "bfloat16", least - 1) is None
+    assert not least_plan(PACKED, "float8_e4m3fn").is_packed
+
+
+def test_weights_on_a_cpu_are_counted() -> None:
+    num_parameters = 11_901_408_320 + FLUX_DEV.text_parameters + FLUX_DEV.vae_parameters
+    assert host_bytes(FLUX_DEV, 4) == 4 * num_parameters
+    others = FLUX_DEV.text_parameters + FLUX_DEV.vae_parameters
+    assert host_bytes(PACKED, 2) == 7 * GIB + 2 * others
+
+
 class LiveBytes(TorchDispatchMode):
     """Counts the bytes of all tensors that were made and not yet freed."""
 
@@ -167,3 +217,19 @@ def test_decoding_holds_no_more_than_planned() -> None:
     with LiveBytes() as memory:
         decoder(torch.randn(1, 16, 32, 32, dtype=torch.bfloat16))
     assert decode_bytes(shapes) / 3 < memory.peak <= decode_bytes(shapes)
+
+
+@pytest.mark.parametrize("kind", [*PACKED_TYPES, "F8_E4M3"])
+def test_unpacking_holds_no_more_than_planned(kind: str) -> None:
+    params = dataclasses.replace(
+        FLUX_DEV.transformer,
+        hidden_size=256,
+        num_heads=2,
+        depth=1,
+        depth_single_blocks=1,
+        context_in_dim=256,
+    )
+    largest = PackedLinear(kind, 256, 6 * 256)
+    with LiveBytes() as memory:
+        packed._unpack(largest.weight, kind).to(torch.bfloat16)  # as on a GPU, all at once
+    assert unpacking_bytes(params) / 2 < memory.peak <= unpacking_bytes(params)

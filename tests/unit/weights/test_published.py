@@ -5,9 +5,7 @@ What the libraries load (text encoders, tokenizers) is tiny, but in the layout o
 """
 
 import json
-import os
 import shutil
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,10 +19,12 @@ from safetensors.torch import load_file, save_file
 from photogram.model.transformer import Flux
 from photogram.pipeline.flux import Pipeline
 from photogram.weights.components import read_transformer
+from photogram.weights.configs import Config
 from photogram.weights.keymap import entries
 from photogram.weights.locate import inspect
 from photogram.weights.profile import ASPECT_RATIOS
 from tests.tiny import write_checkpoint
+from tests.unit.weights.holes import of_type, write_safetensors
 
 MODELS = ["dev", "schnell"]
 NUM_PARAMETERS = {"dev": 11_901_408_320, "schnell": 11_891_178_560}
@@ -107,18 +107,6 @@ def on_meta(model: str) -> FluxTransformer2DModel:
         return FluxTransformer2DModel.from_config(transformer_config(model))
 
 
-def write_hole(path: Path, shapes: dict[str, list[int]]) -> None:
-    """A bfloat16 safetensors file whose data is a hole: it has a length, and takes no disk."""
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    end = 0
-    for name, shape in shapes.items():
-        begin, end = end, end + 2 * int(np.prod(shape))
-        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [begin, end]}
-    text = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(text)) + text)
-    os.truncate(path, 8 + len(text) + end)
-
-
 def write_published(folder: Path, model: str) -> Path:
     for name, config in configs(model).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -128,13 +116,14 @@ def write_published(folder: Path, model: str) -> Path:
     for index in range(NUM_SHARDS):
         file_name = f"diffusion_pytorch_model-{index + 1:05}-of-{NUM_SHARDS:05}.safetensors"
         names = list(shapes)[index::NUM_SHARDS]
-        write_hole(folder / "transformer" / file_name, {name: shapes[name] for name in names})
+        part = of_type("BF16", {name: shapes[name] for name in names})
+        write_safetensors(folder / "transformer" / file_name, part)
         weight_map |= dict.fromkeys(names, file_name)
     index_file = folder / "transformer/diffusion_pytorch_model.safetensors.index.json"
     index_file.write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
-    write_hole(folder / "vae/diffusion_pytorch_model.safetensors", {"x": [1]})
-    write_hole(folder / "text_encoder/model.safetensors", {"x": [1]})
-    write_hole(folder / "text_encoder_2/model.safetensors", {"x": [1]})
+    write_safetensors(folder / "vae/diffusion_pytorch_model.safetensors", {"x": ("BF16", (1,))})
+    write_safetensors(folder / "text_encoder/model.safetensors", {"x": ("BF16", (1,))})
+    write_safetensors(folder / "text_encoder_2/model.safetensors", {"x": ("BF16", (1,))})
     for extra in ("ae.safetensors", f"flux1-{model}.safetensors"):  # the vendor's own layout
         (folder / extra).touch()
     return folder
@@ -143,7 +132,7 @@ def write_published(folder: Path, model: str) -> Path:
 @pytest.mark.parametrize("model", MODELS)
 def test_every_name_and_shape_is_diffusers(tmp_path: Path, model: str) -> None:
     (tmp_path / "config.json").write_text(json.dumps(transformer_config(model)))
-    params = read_transformer(tmp_path)
+    params = read_transformer(Config.read(tmp_path / "config.json"))
     table = list(entries(params))
     theirs = {name: tuple(tensor.shape) for name, tensor in on_meta(model).state_dict().items()}
     assert {s.name: s.shape for entry in table for s in entry.sources} == theirs

@@ -2,8 +2,9 @@
 
 from fastapi import APIRouter
 
+from photogram.accounts.models import Scope
 from photogram.api.answers import CreditsAnswer, PricingAnswer, as_credits
-from photogram.api.deps import ContextDep, PrincipalDep, ServicesDep
+from photogram.api.deps import ContextDep, PrincipalDep, ServicesDep, needs
 from photogram.api.openapi import error_responses
 from photogram.api.schemas import PIXEL_FACTORS, read_request
 
@@ -17,6 +18,7 @@ _FORMULA = (
 @router.get(
     "/v1/get-user-credits",
     summary="The credits that the account can spend",
+    dependencies=[needs(Scope.READ)],
     responses=error_responses(401, 503),
 )
 async def get_user_credits(
@@ -31,7 +33,12 @@ async def get_user_credits(
     )
 
 
-@router.get("/v1/pricing", summary="What a picture costs", responses=error_responses(401, 503))
+@router.get(
+    "/v1/pricing",
+    summary="What a picture costs",
+    dependencies=[needs(Scope.GENERATE, Scope.READ)],
+    responses=error_responses(401, 503),
+)
 async def get_pricing(services: ServicesDep) -> PricingAnswer:
     """The price table; `POST /v1/flux-dev/estimate` prices one request."""
     settings = services.settings

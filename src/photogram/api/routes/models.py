@@ -3,14 +3,15 @@
 from fastapi import APIRouter
 from starlette.requests import Request
 
+from photogram.accounts.models import Scope
 from photogram.api.answers import ModelAnswer, ModelsAnswer
-from photogram.api.deps import ServicesDep
+from photogram.api.deps import ServicesDep, needs
 from photogram.api.openai_answers import OpenaiErrorAnswer
 from photogram.api.openai_request import check_model, sizes_of
 from photogram.api.openapi import error_responses
 from photogram.core.messages import ModelInfo
 
-router = APIRouter()
+router = APIRouter(dependencies=[needs(Scope.GENERATE, Scope.READ)])
 
 # Not an argument of the function: FastAPI would announce a 422 for it, which is never sent.
 _MODEL_ID = {

@@ -1,14 +1,19 @@
 """OpenAI's routes for pictures: the same engine, keys, limits and bill in its words."""
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from photogram.accounts.models import Scope
 from photogram.api.body import read_fields
 from photogram.api.delivery import early_headers, late_headers
-from photogram.api.deps import LIMITS, ContextDep, PrincipalDep, ServicesDep
+from photogram.api.deps import LIMITS, ContextDep, PrincipalDep, ServicesDep, needs
+from photogram.api.idempotency import PARAMETER as IDEMPOTENCY
+from photogram.api.idempotency import read_idempotency
+from photogram.api.links import links_of
 from photogram.api.negotiation import read_preferences
 from photogram.api.openai_answers import (
     OpenaiErrorAnswer,
@@ -19,8 +24,9 @@ from photogram.api.openai_answers import (
 from photogram.api.openai_request import OPENAI_ATTRIBUTES, read_openai_request
 from photogram.api.openapi import error_responses, request_schema
 from photogram.api.runs import result_unless_left
-from photogram.api.streaming import EventStream
+from photogram.api.streaming import EventQueue, EventStream
 from photogram.core.errors import InvalidRequestError
+from photogram.generation.orders import Terms
 
 router = APIRouter()
 
@@ -31,21 +37,27 @@ _INPUT = {
     }
 }
 _EVENTS = """\
+event: image_generation.partial_image
+data: {"type": "image_generation.partial_image", "b64_json": "…", "partial_image_index": 0}
+
 event: image_generation.completed
 data: {"type": "image_generation.completed", "b64_json": "…", "size": "1024x1024"}
 """
 _OUTPUT: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The pictures; with `stream`, one event for each.",
+        "description": (
+            "The pictures; with `stream`, one event for each, after those of `partial_images`."
+        ),
         "model": OpenaiImagesAnswer,
         "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EVENTS}},
     }
 }
 _ERRORS = error_responses(
-    *(400, 401, 404, 406, 408, 413, 415, 429, 431, 500, 503, 504), model=OpenaiErrorAnswer
+    *(400, 401, 404, 406, 408, 409, 413, 415, 429, 431, 500, 503, 504), model=OpenaiErrorAnswer
 )
 _REFUSAL: dict[str, Any] = {
     "summary": "Not offered: this server takes no images yet",
+    "dependencies": [needs(Scope.GENERATE)],
     "response_class": JSONResponse,
     "status_code": 400,
     "responses": error_responses(400, 401, 431, 503, model=OpenaiErrorAnswer),
@@ -58,7 +70,7 @@ _REFUSAL: dict[str, Any] = {
     dependencies=LIMITS,
     response_class=JSONResponse,
     responses=_OUTPUT | _ERRORS,
-    openapi_extra=_INPUT,
+    openapi_extra=_INPUT | IDEMPOTENCY,
 )
 async def generate_images(
     request: Request, services: ServicesDep, context: ContextDep, principal: PrincipalDep
@@ -69,14 +81,22 @@ async def generate_images(
     preferences = read_preferences(request.headers.getlist("prefer"))
     asked = read_openai_request(fields, model, is_strict=preferences.is_strict)
     order = asked.wanted.order(model, preferences.wait_s)
-    headers = early_headers(asked.wanted, model)
+    terms = Terms(
+        request_id=context.request_id,
+        idempotency=read_idempotency(request, fields),
+        files_url=links_of(request, services.settings).files,
+    )
     if asked.is_streamed:
+        events: EventQueue = asyncio.Queue()
+        run = await services.generation.create(principal, order, events.put_nowait, terms)
+        headers = early_headers(asked.wanted, run, model)
         words = OpenaiEvents(asked, model)
-        return await EventStream.open(services.generation, principal, order, words, headers)
-    run = await services.generation.create(principal, order)
+        return EventStream(services.generation, run, events, words, headers)
+    run = await services.generation.create(principal, order, terms=terms)
     outcome = await result_unless_left(services.generation, run, request.receive)
-    context.remaining_micro = outcome.remaining_micro
-    headers |= late_headers(outcome)
+    if not run.is_replay:
+        context.remaining_micro = outcome.remaining_micro
+    headers = early_headers(asked.wanted, run, model) | late_headers(outcome)
     body = images_answer(outcome, asked, model).model_dump_json()
     return Response(body, media_type="application/json", headers=headers)
 

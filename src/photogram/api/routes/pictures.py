@@ -4,23 +4,28 @@ The order of refusals is part of the contract: key, rate, size and type, validat
 credits. Whatever ends a request early leaves nothing billed.
 """
 
+import asyncio
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from photogram.accounts.models import Scope
 from photogram.api.answers import EstimateAnswer, ImagesAnswer, as_credits
-from photogram.api.body import read_fields
+from photogram.api.asking import read_asked
 from photogram.api.delivery import answer_pictures, early_headers
-from photogram.api.deps import LIMITS, ContextDep, PrincipalDep, Services, ServicesDep
-from photogram.api.negotiation import choose_envelope, read_preferences
+from photogram.api.deps import LIMITS, ContextDep, PrincipalDep, ServicesDep, needs
+from photogram.api.idempotency import PARAMETER as IDEMPOTENCY
+from photogram.api.idempotency import read_idempotency
+from photogram.api.links import links_of
+from photogram.api.negotiation import choose_envelope
 from photogram.api.openapi import error_responses, request_schema
 from photogram.api.picture_events import PictureEvents
 from photogram.api.runs import result_unless_left
-from photogram.api.schemas import GenerateRequest, read_request
-from photogram.api.streaming import EventStream
-from photogram.generation.service import Order
+from photogram.api.streaming import EventQueue, EventStream
+from photogram.generation.orders import Terms
 
 router = APIRouter()
 
@@ -40,6 +45,9 @@ data: {"request_id": "…", "status": "QUEUED", "seed": 46588, "cost": 0.019737}
 
 event: progress
 data: {"step": 1, "steps": 25}
+
+event: progress
+data: {"step": 6, "steps": 25, "index": 0, "content_type": "image/jpeg", "preview": "<base64>"}
 
 event: image
 data: {"index": 0, "seed": 46588, "content_type": "image/webp", "width": 1024, "height": 1024, "image": "<base64>"}
@@ -68,38 +76,43 @@ _OUTPUT: dict[int | str, dict[str, Any]] = {
     summary="Paint pictures of a prompt",
     dependencies=LIMITS,
     response_class=Response,
-    responses=_OUTPUT | error_responses(400, 401, 406, 408, 413, 415, 429, 431, 500, 503, 504),
-    openapi_extra=_INPUT,
+    responses=_OUTPUT | error_responses(400, 401, 406, 408, 409, 413, 415, 429, 431, 500, 503, 504),
+    openapi_extra=_INPUT | IDEMPOTENCY,
 )
 async def generate(
     request: Request, services: ServicesDep, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Paint, bill and answer in one request."""
-    wanted, order = await _read_order(request, services)
+    asked = await read_asked(request, services)
+    wanted, model = asked.wanted, services.engine.model
     envelope = choose_envelope(
         request.headers.getlist("accept"),
         num_samples=wanted.samples,
         wants_base64=wanted.base64,
     )
-    if envelope == "events":
-        words = PictureEvents(context.request_id, wanted.seed, services.engine)
-        headers = early_headers(wanted, services.engine.model)
-        return await EventStream.open(services.generation, principal, order, words, headers)
-    run = await services.generation.create(principal, order)
-    outcome = await result_unless_left(services.generation, run, request.receive)
-    context.remaining_micro = outcome.remaining_micro
-    return answer_pictures(
-        outcome,
-        wanted,
-        model=services.engine.model,
-        envelope=envelope,
+    terms = Terms(
         request_id=context.request_id,
+        idempotency=read_idempotency(request, asked.fields),
+        files_url=links_of(request, services.settings).files,
     )
+    if envelope == "events":
+        events: EventQueue = asyncio.Queue()
+        run = await services.generation.create(principal, asked.order, events.put_nowait, terms)
+        words = PictureEvents(run.request_id, run.order.seed, services.engine)
+        headers = early_headers(wanted, run, model)
+        return EventStream(services.generation, run, events, words, headers)
+    unseen = replace(asked.order, num_previews=0)  # this answer has no place for them
+    run = await services.generation.create(principal, unseen, terms=terms)
+    outcome = await result_unless_left(services.generation, run, request.receive)
+    if not run.is_replay:
+        context.remaining_micro = outcome.remaining_micro
+    return answer_pictures(outcome, wanted, run, model=model, envelope=envelope)
 
 
 @router.post(
     "/v1/flux-dev/estimate",
     summary="Check and price a request, and run nothing",
+    dependencies=[needs(Scope.GENERATE, Scope.READ)],
     responses=error_responses(400, 401, 408, 413, 415, 431, 503),
     openapi_extra=_INPUT,
 )
@@ -107,7 +120,8 @@ async def estimate(
     request: Request, services: ServicesDep, context: ContextDep, principal: PrincipalDep
 ) -> EstimateAnswer:
     """What a request would cost."""
-    wanted, order = await _read_order(request, services)
+    asked = await read_asked(request, services)
+    wanted, order = asked.wanted, asked.order
     context.remaining_micro = await services.ledger.remaining(principal.account_id)
     return EstimateAnswer(
         cost=as_credits(services.generation.quote(order)),
@@ -118,11 +132,3 @@ async def estimate(
         height=order.height,
         ignored_parameters=list(wanted.ignored),
     )
-
-
-async def _read_order(request: Request, services: Services) -> tuple[GenerateRequest, Order]:
-    fields = await read_fields(request, timeout_s=request.app.state.body_timeout_s)
-    preferences = read_preferences(request.headers.getlist("prefer"))
-    model = services.engine.model
-    wanted = read_request(fields, model, is_strict=preferences.is_strict)
-    return wanted, wanted.order(model, preferences.wait_s)

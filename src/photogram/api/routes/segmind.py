@@ -8,8 +8,9 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
+from photogram.accounts.models import Scope
 from photogram.api.answers import as_credits
-from photogram.api.deps import ContextDep, PrincipalDep, ServicesDep
+from photogram.api.deps import ContextDep, PrincipalDep, ServicesDep, needs
 from photogram.api.openai_request import DEFAULT_MODEL
 from photogram.api.openapi import error_responses, request_schema
 
@@ -53,6 +54,7 @@ class SegmindModelsAnswer(BaseModel):
 @router.get(
     "/api/auth/authenticate",
     summary="Who the key belongs to",
+    dependencies=[needs(Scope.READ)],
     responses=error_responses(401, 503),
 )
 async def get_account(
@@ -70,6 +72,7 @@ async def get_account(
 @router.get(
     "/inference-model-information/list",
     summary="The models of this server, for Segmind's SDK",
+    dependencies=[needs(Scope.GENERATE, Scope.READ)],
     responses=error_responses(401, 503),
 )
 async def list_segmind_models(services: ServicesDep) -> SegmindModelsAnswer:

@@ -32,5 +32,6 @@ def insert_unless_there(table: Table) -> Insert:
 
     Of two that write the same value at once, one waits until the other's is there or is not.
     """
-    # PostgreSQL's form of a statement that SQLite spells in the same way.
-    return insert(table).on_conflict_do_nothing()
+    # PostgreSQL's form of a statement that SQLite spells in the same way. SQLAlchemy forgets the
+    # count of an insert with the cursor unless it is told otherwise, and psycopg's then says -1.
+    return insert(table).on_conflict_do_nothing().execution_options(preserve_rowcount=True)

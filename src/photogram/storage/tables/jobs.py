@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     false,
+    text,
 )
 
 from photogram.storage.tables.columns import UtcDateTime, metadata
@@ -78,6 +79,8 @@ job = Table(
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
 )
+# As text: with parameters in it, a query could not be seen to need the index of the same condition.
+IS_OPEN = text("job.state IN ('queued', 'running')")
 _is_open = job.c.state.in_(["queued", "running"])
 Index("open_jobs", job.c.state, sqlite_where=_is_open, postgresql_where=_is_open)
 Index("jobs_of_an_account", job.c.account_id, job.c.created_at)

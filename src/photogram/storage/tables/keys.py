@@ -3,7 +3,7 @@
 A token is never stored, only its keyed hash.
 """
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Integer, String, Table, Text
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, String, Table, Text
 
 from photogram.storage.tables.columns import UtcDateTime, metadata
 
@@ -22,10 +22,16 @@ api_key = Table(
     Column("requests_per_minute", Integer),
     Column("jobs_at_once", Integer),
     Column("spend_cap_micro", BigInteger),
+    # The key whose limits it shares; null: it has its own.
+    Column("counts_as", ForeignKey("api_key.id")),
+    # The sum of what its jobs have cost. What open ones hold comes on top.
+    Column("settled_micro", BigInteger, nullable=False, server_default="0"),
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime),
     Column("revoked_at", UtcDateTime),
 )
+Index("keys_of_an_account", api_key.c.account_id)
+Index("keys_that_count_together", api_key.c.counts_as)
 
 admin_key = Table(
     "admin_key",
@@ -48,6 +54,7 @@ audit_entry = Table(
     Column("details", Text, nullable=False, server_default="{}"),
     Column("created_at", UtcDateTime, nullable=False),
 )
+Index("audit_by_time", audit_entry.c.created_at)
 
 # What belongs to the database as a whole, such as the fingerprint of the secret that hashes tokens.
 installation = Table(

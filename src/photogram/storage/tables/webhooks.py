@@ -27,7 +27,8 @@ message = Table(
     metadata,
     Column("id", String, primary_key=True),
     Column("account_id", ForeignKey("account.id"), nullable=False),
-    Column("job_id", ForeignKey("job.id"), nullable=False),
+    # Null where it is a test of a webhook.
+    Column("job_id", ForeignKey("job.id")),
     # Null where the request itself named the address.
     Column("webhook_id", ForeignKey("webhook.id")),
     Column("url", String, nullable=False),
@@ -42,8 +43,17 @@ message = Table(
     # How it ended.
     Column("outcome", String),
 )
-_is_due = message.c.done_at.is_(None)
-Index("due_messages", message.c.next_at, sqlite_where=_is_due, postgresql_where=_is_due)
+_is_undone = message.c.done_at.is_(None)
+Index(
+    "undone_messages",
+    message.c.account_id,
+    message.c.next_at,
+    sqlite_where=_is_undone,
+    postgresql_where=_is_undone,
+)
+Index("messages_of_a_webhook", message.c.webhook_id, message.c.id)
+Index("messages_of_a_job", message.c.job_id)
+Index("messages_by_age", message.c.created_at)
 
 delivery = Table(
     "delivery",

@@ -1,0 +1,47 @@
+"""The operators' HTTP application, for a listener of its own; the customers' knows none of its paths.
+
+Every route needs an operator's key, which opens nothing else; a customer's key opens nothing here.
+No page of another origin is let in.
+"""
+
+from fastapi import Depends, FastAPI
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+
+from photogram.accounts.operators import OperatorService
+from photogram.api.admin import keys, money, records
+from photogram.api.admin.deps import authenticate_operator
+from photogram.api.body import BODY_TIMEOUT_S
+from photogram.api.deps import Services
+from photogram.api.errors import (
+    ClientGoneError,
+    answer_nobody,
+    answer_photogram_error,
+    answer_routing_error,
+)
+from photogram.api.middleware import Bookkeeper, Guard
+from photogram.core.errors import PhotogramError
+
+
+def create_admin_app(services: Services, operators: OperatorService) -> FastAPI:
+    """The operators' API over the same services."""
+    app = FastAPI(
+        title="Photogram's operators",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        dependencies=[Depends(authenticate_operator)],
+        middleware=[Middleware(Bookkeeper, ledger=services.ledger), Middleware(Guard)],
+        exception_handlers={
+            PhotogramError: answer_photogram_error,
+            HTTPException: answer_routing_error,
+            ClientGoneError: answer_nobody,
+        },
+    )
+    app.state.services = services
+    app.state.operators = operators
+    app.state.body_timeout_s = BODY_TIMEOUT_S
+    for module in (keys, money, records):
+        app.include_router(module.router, prefix="/admin")
+    return app

@@ -1,0 +1,75 @@
+"""``GET /v1/files/{file_name}``: a picture of a job, or an upload, for whoever knows its name.
+
+It needs no key, so that a browser can show it: a name is 128 random bits. A file never changes
+under its name; after it has expired there is none.
+"""
+
+import re
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+
+from photogram.api.deps import ServicesDep
+from photogram.api.openapi import error_responses
+from photogram.core import clock
+
+router = APIRouter()
+
+_RANGE = re.compile(r"bytes=(\d{1,15})-(\d{0,15})", re.ASCII)
+_TYPES = ("image/webp", "image/jpeg", "image/png")
+_OUTPUT: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The file; 206 with a part of it, where `Range` asks for one.",
+        "content": {name: {"schema": {"type": "string", "format": "binary"}} for name in _TYPES},
+    },
+    304: {"description": "It is the one that `If-None-Match` names."},
+}
+_NAME = {
+    "parameters": [
+        {"name": "file_name", "in": "path", "required": True, "schema": {"type": "string"}}
+    ]
+}
+
+
+@router.get(
+    "/v1/files/{file_name}",
+    summary="A file",
+    response_class=Response,
+    responses=_OUTPUT | error_responses(404, 503),
+    openapi_extra=_NAME,
+)
+async def get_file(request: Request, services: ServicesDep) -> Response:
+    """Its bytes, until it expires."""
+    file, path = await services.generation.files.find(request.path_params["file_name"])
+    left_s = max(int((file.expires_at - clock.now()).total_seconds()), 0)
+    headers = {
+        "Cache-Control": f"private, max-age={left_s}, immutable",
+        "ETag": f'"{file.sha256}"',
+        # Should it ever be taken for a page: it runs nothing.
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }
+    known = ",".join(request.headers.getlist("if-none-match"))
+    if headers["ETag"] in known or known.strip() == "*":
+        return Response(status_code=304, headers=headers)
+    if not _is_sound(request.headers.get("range", ""), file.size_bytes):
+        # It may be ignored, and then the answer needs no words of its own for what is wrong with it.
+        others = [each for each in request.scope["headers"] if each[0] != b"range"]
+        request.scope["headers"] = others
+    return FileResponse(
+        path,
+        headers=headers,
+        media_type=file.content_type,
+        filename=file.file_name,
+        content_disposition_type="inline",
+    )
+
+
+def _is_sound(wanted: str, size_bytes: int) -> bool:
+    """Whether one part of the file is asked for that it has."""
+    found = _RANGE.fullmatch(wanted)
+    if found is None:
+        return False
+    first, last = int(found[1]), int(found[2] or size_bytes)
+    return first < size_bytes and first <= last

@@ -1,0 +1,213 @@
+"""The SQL that reads jobs and their pictures. Every function runs inside its caller's transaction.
+
+Whatever an account asks for is looked for among its own jobs alone.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    update,
+)
+
+from photogram.core.errors import NotFoundError
+from photogram.generation.orders import KeptOrder
+from photogram.generation.records import (
+    JobFilter,
+    JobPage,
+    JobRecord,
+    RunFigures,
+    StoredFile,
+    StoredImage,
+)
+from photogram.generation.states import OPEN_STATES, JobState
+from photogram.storage.tables.jobs import image, job
+from photogram.storage.tables.ledger import transfer
+
+_JOB = select(job, transfer.c.amount_micro.label("held_micro")).join(
+    transfer, transfer.c.id == job.c.hold_id
+)
+_BY_ID = _JOB.where(job.c.id == bindparam("name"))
+# A client may use its own names twice; the newest counts. Ids are never used twice.
+_BY_NAME = (
+    _JOB.where(
+        job.c.account_id == bindparam("account_id"),
+        or_(job.c.id == bindparam("name"), job.c.request_id == bindparam("name")),
+    )
+    .order_by((job.c.id == bindparam("name")).desc(), job.c.created_at.desc(), job.c.id.desc())
+    .limit(1)
+)
+_IMAGES = (
+    select(image)
+    .where(image.c.job_id.in_(bindparam("job_ids", expanding=True)))
+    .order_by(image.c.job_id, image.c.number)
+)
+_FILE = select(
+    image.c.file_name,
+    image.c.content_type,
+    image.c.size_bytes,
+    image.c.sha256,
+    image.c.expires_at,
+).where(
+    image.c.file_name == bindparam("file_name"),
+    image.c.removed_at.is_(None),
+    image.c.expires_at > bindparam("now"),
+)
+_EXPIRED = (
+    select(image.c.file_name)
+    .where(image.c.removed_at.is_(None), image.c.expires_at <= bindparam("now"))
+    .limit(bindparam("at_most"))
+)
+_REMOVE = (
+    update(image)
+    .where(image.c.file_name.in_(bindparam("names", expanding=True)))
+    .values(removed_at=bindparam("now"))
+)
+_KNOWN = select(image.c.file_name).where(
+    image.c.file_name.in_(bindparam("names", expanding=True)), image.c.removed_at.is_(None)
+)
+# What is taken for a job that has not succeeded is nothing.
+_ORDERS: dict[str, tuple[ColumnElement[Any], ...]] = {
+    "made": (job.c.created_at, job.c.id),
+    "model": (job.c.model, job.c.created_at, job.c.id),
+    "cost": (
+        case((job.c.state == JobState.SUCCEEDED, transfer.c.amount_micro), else_=0),
+        job.c.created_at,
+        job.c.id,
+    ),
+}
+_FORGET = (
+    update(job)
+    .where(
+        job.c.finished_at < bindparam("before"),
+        job.c.state.not_in(OPEN_STATES),
+        job.c.request.is_not(None),
+    )
+    .values(request=None, webhook_secret=None)
+)
+
+
+def get(connection: Connection, job_id: str) -> JobRecord:
+    """Any account's job.
+
+    Raises:
+        NotFoundError: There is no such job.
+    """
+    return _one(connection, _BY_ID, {"name": job_id})
+
+
+def find(connection: Connection, account_id: str, name: str) -> JobRecord:
+    """An account's job by its id, or by the client's own name for it.
+
+    Raises:
+        NotFoundError: The account has no such job.
+    """
+    return _one(connection, _BY_NAME, {"account_id": account_id, "name": name})
+
+
+def page(
+    connection: Connection, account_id: str, wanted: JobFilter, offset: int, limit: int
+) -> JobPage:
+    """A part of an account's jobs."""
+    conditions = [job.c.account_id == account_id]
+    if wanted.model:
+        conditions.append(job.c.model.icontains(wanted.model, autoescape=True))
+    if wanted.states:
+        conditions.append(job.c.state.in_(wanted.states))
+    if wanted.since:
+        conditions.append(job.c.created_at >= wanted.since)
+    if wanted.until:
+        conditions.append(job.c.created_at < wanted.until)
+    order = _ORDERS[wanted.sort_by]
+    query = _JOB.where(*conditions).order_by(
+        *(order if wanted.is_ascending else [each.desc() for each in order])
+    )
+    rows = connection.execute(query.offset(offset).limit(limit)).all()
+    num_in_all = connection.execute(
+        select(func.count()).select_from(job).where(*conditions)
+    ).scalar_one()
+    return JobPage(tuple(_records(connection, rows)), num_in_all)
+
+
+def find_file(connection: Connection, file_name: str, now: datetime) -> StoredFile | None:
+    """The picture of that name; None if there is none, or it has expired."""
+    row = connection.execute(_FILE, {"file_name": file_name, "now": now}).one_or_none()
+    return StoredFile(*row) if row else None
+
+
+def expired_files(connection: Connection, now: datetime, at_most: int) -> list[str]:
+    """Names of files that are to be removed."""
+    return list(connection.execute(_EXPIRED, {"now": now, "at_most": at_most}).scalars())
+
+
+def mark_removed(connection: Connection, names: Sequence[str], now: datetime) -> None:
+    """These files are gone."""
+    connection.execute(_REMOVE, {"names": list(names), "now": now})
+
+
+def known_files(connection: Connection, names: Sequence[str]) -> set[str]:
+    """Those of the names that are a job's picture."""
+    return set(connection.execute(_KNOWN, {"names": list(names)}).scalars())
+
+
+def forget_requests(connection: Connection, before: datetime) -> int:
+    """Forget what was asked for in jobs that ended before then; returns how many."""
+    return connection.execute(_FORGET, {"before": before}).rowcount
+
+
+def _one(connection: Connection, query: Select[Any], values: dict[str, str]) -> JobRecord:
+    row = connection.execute(query, values).one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no request {values['name']!r}")
+    return _records(connection, [row])[0]
+
+
+def _records(connection: Connection, rows: Sequence[Row[Any]]) -> list[JobRecord]:
+    images: dict[str, list[StoredImage]] = {row.id: [] for row in rows}
+    for found in connection.execute(_IMAGES, {"job_ids": list(images)}):
+        images[found.job_id].append(_image(found))
+    return [_record(row, tuple(images[row.id])) for row in rows]
+
+
+def _record(row: Row[Any], images: tuple[StoredImage, ...]) -> JobRecord:
+    return JobRecord(
+        id=row.id,
+        request_id=row.request_id or row.id,
+        account_id=row.account_id,
+        key_id=row.key_id,
+        model=row.model,
+        state=JobState(row.state),
+        order=KeptOrder.decode(row.request).order if row.request else None,
+        held_micro=row.held_micro,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        error_code=row.error_code,
+        error_message=row.error_message,
+        figures=RunFigures.decode(row.result) if row.result else None,
+        images=images,
+    )
+
+
+def _image(row: Row[Any]) -> StoredImage:
+    return StoredImage(
+        number=row.number,
+        file_name=row.file_name,
+        seed=row.seed,
+        width=row.width,
+        height=row.height,
+        content_type=row.content_type,
+        size_bytes=row.size_bytes,
+        sha256=row.sha256,
+        expires_at=row.expires_at,
+    )

@@ -1,0 +1,43 @@
+"""curl as people type it: a key, a body, and no word of what the body is."""
+
+import json
+import shutil
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.unit.api.serving import Site
+
+CURL = shutil.which("curl")
+BODY = '{"prompt": "a red fox", "steps": 2}'
+
+pytestmark = pytest.mark.skipif(CURL is None, reason="curl is not installed")
+
+
+def curl(*arguments: str) -> bytes:
+    command = [str(CURL), "--silent", "--show-error", "--max-time", "30", *arguments]
+    return subprocess.run(command, check=True, capture_output=True).stdout
+
+
+def test_a_picture(url: str, site: Site) -> None:
+    key = f"x-api-key: {site.key.token}"
+    picture = curl(f"{url}/v1/flux-dev", "-H", key, "-d", BODY)
+    assert picture.startswith(b"RIFF")
+    assert picture[8:12] == b"WEBP"
+
+
+def test_a_job(url: str, site: Site) -> None:
+    key = f"x-api-key: {site.key.token}"
+    submitted = json.loads(curl(f"{url}/v2/flux-dev", "-H", key, "-d", BODY))
+    events = curl("--no-buffer", f"{submitted['response_url']}/events", "-H", key).decode()
+    assert "event: completed" in events
+    done: Any = json.loads(curl(submitted["response_url"], "-H", key))
+    assert curl(done["output"])[8:12] == b"WEBP"
+
+
+def test_a_retry(url: str, site: Site) -> None:
+    key, name = f"x-api-key: {site.key.token}", "Idempotency-Key: 1"
+    asked = (f"{url}/v1/flux-dev", "-H", key, "-H", name, "-d", BODY)
+    assert curl(*asked) == curl(*asked)
+    assert len(site.engine.submitted) == 1

@@ -1,0 +1,86 @@
+"""What the runner makes of a device whose memory is short."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+
+from photogram.core.errors import EngineFailedError
+from photogram.engine.request import Request, Sample
+from photogram.engine.runner import PipelineRunner
+from photogram.pipeline.flux import Pipeline
+from tests.tiny import write_checkpoint
+from tests.unit.engine.recording import job
+
+
+def sample(**fields: object) -> Sample:
+    return Request(job("a", **fields), num_tokens=1, arrived_at=0.0).samples[0]
+
+
+@dataclass
+class ShortOfMemory:
+    """A pipeline on a CPU whose memory is full so many times."""
+
+    num_failures: int
+    error: Callable[[], Exception] = torch.OutOfMemoryError
+    calls: list[int] = field(default_factory=list)
+
+    device = torch.device("cpu")
+
+    def step(self, states: Sequence[object]) -> None:
+        self.calls.append(len(states))
+        if len(self.calls) <= self.num_failures:
+            raise self.error()
+
+    def decode(self, state: object) -> object:
+        self.step([state])
+        return state
+
+
+def runner_of(pipeline: ShortOfMemory) -> PipelineRunner:
+    return PipelineRunner(cast(Pipeline, pipeline))
+
+
+@pytest.mark.parametrize("work", ["step", "decode"])
+def test_what_finds_no_memory_is_tried_once_more_alone(work: str) -> None:
+    short = ShortOfMemory(num_failures=1)
+    runner = runner_of(short)
+    state: Any = object()
+    if work == "step":
+        runner.step([state])
+    else:
+        assert runner.decode(state) is state
+    assert short.calls == [1, 1]
+
+
+def test_what_finds_none_again_fails_and_says_so() -> None:
+    short = ShortOfMemory(num_failures=2)
+    with pytest.raises(EngineFailedError, match="too little memory"):
+        runner_of(short).step(cast(Any, [object()]))
+    assert short.calls == [1, 1]
+
+
+def test_a_batch_that_finds_none_is_the_callers_to_divide() -> None:
+    short = ShortOfMemory(num_failures=1)
+    with pytest.raises(torch.OutOfMemoryError):
+        runner_of(short).step(cast(Any, [object(), object()]))
+    assert short.calls == [2]
+
+
+def test_another_error_is_not_tried_again() -> None:
+    short = ShortOfMemory(num_failures=1, error=lambda: RuntimeError("shapes differ"))
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        runner_of(short).step(cast(Any, [object()]))
+    assert short.calls == [1]
+
+
+def test_a_picture_too_large_for_any_memory_is_told_as_that(tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "tiny", dynamic_shift=False)
+    runner = PipelineRunner.load(folder, device="cpu", dtype="float32", threads=0)
+    petabyte = sample(width=2**26, height=2**26)
+    with pytest.raises(EngineFailedError, match="too little memory"):
+        runner.begin(petabyte)
+    assert petabyte.state is None

@@ -1,0 +1,50 @@
+import io
+import struct
+import zlib
+
+import pytest
+from PIL import Image
+
+from photogram.imaging.inspect import PictureFile, inspect_picture
+
+
+def encoded(image_format: str, size: tuple[int, int] = (8, 6), **options: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size).save(buffer, image_format, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "JPEG", "WEBP"])
+def test_a_picture_is_told_by_what_is_in_it(image_format: str) -> None:
+    assert tuple(inspect_picture(encoded(image_format))) == (image_format.lower(), 8, 6)
+
+
+def test_a_phones_picture_is_its_first_one() -> None:
+    small = Image.new("RGB", (4, 3))
+    both = encoded("MPO", save_all=True, append_images=[small])
+    assert inspect_picture(both) == PictureFile("jpeg", 8, 6)
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "WEBP"])
+def test_one_that_moves_is_refused(image_format: str) -> None:
+    moving = encoded(image_format, save_all=True, append_images=[Image.new("RGB", (8, 6), "red")])
+    with pytest.raises(ValueError, match="one picture, and holds 2"):
+        inspect_picture(moving)
+
+
+@pytest.mark.parametrize("size", [(4097, 1), (1, 4097), (4096, 4097), (9000, 9000)])
+def test_a_large_one_is_refused_by_its_head(size: tuple[int, int]) -> None:
+    small = encoded("PNG")
+    head = b"IHDR" + struct.pack(">II", *size) + small[24:29]
+    lying = small[:12] + head + struct.pack(">I", zlib.crc32(head)) + small[33:]
+    with pytest.raises(ValueError, match=f"{size[0]}x{size[1]}"):
+        inspect_picture(lying)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"x" * 100, b"<svg/>", encoded("GIF"), encoded("BMP"), encoded("PNG")[:20]],
+)
+def test_anything_else_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match="PNG, JPEG or WebP"):
+        inspect_picture(data)
