@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import gguf
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
@@ -227,12 +226,15 @@ def meant_by_float8(state: State) -> State:
     return meant
 
 
-def write_gguf(path: Path, state: State, kind: gguf.GGMLQuantizationType) -> State:
+def write_gguf(path: Path, state: State, kind_name: str) -> State:
     """A GGUF file as city96's converter and llama.cpp's quantiser write it; what its numbers mean.
 
     Matrices of the blocks are packed where a row is whole blocks; vectors are float32, the other
     matrices float16.
     """
+    import gguf  # the other forms need no more than the project itself
+
+    kind = gguf.GGMLQuantizationType[kind_name]
     writer = gguf.GGUFWriter(path=None, arch="flux")
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     numbers_of_a_block, _ = gguf.GGML_QUANT_SIZES[kind]

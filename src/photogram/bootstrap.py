@@ -36,7 +36,8 @@ from photogram.generation.lease import ServerLease
 from photogram.generation.recovery import Recovery
 from photogram.generation.results import Results
 from photogram.generation.retention import Retention
-from photogram.generation.service import GenerationService, Limits
+from photogram.generation.rules import Rules
+from photogram.generation.service import GenerationService
 from photogram.ledger.pricing import PriceTable, parse_credits
 from photogram.ledger.service import LedgerService
 from photogram.storage.blobs import BlobFolder
@@ -193,19 +194,23 @@ def build_services(
     settings: Settings, store: Store, engine: LocalEngine, server_id: str, courier: Courier
 ) -> Services:
     """Everything that the routes use."""
-    prices = PriceTable(
-        per_image=settings.price_per_image,
-        per_step=settings.price_per_step,
-        guidance_rate=settings.price_guidance_rate,
+    rules = Rules(
+        prices=PriceTable(
+            per_image=settings.price_per_image,
+            per_step=settings.price_per_step,
+            guidance_rate=settings.price_guidance_rate,
+        ),
+        job_timeout_s=settings.job_timeout_s,
+        async_timeout_s=settings.async_timeout_s,
+        jobs_per_account=settings.jobs_per_account,
+        with_prompt=settings.embed_prompt,
     )
     generation = GenerationService(
         store.database,
         engine,
-        prices,
         Results(store.blobs, timedelta(hours=settings.results_hours)),
+        rules,
         server_id=server_id,
-        limits=Limits(settings.job_timeout_s, settings.async_timeout_s, settings.jobs_per_account),
-        with_prompt=settings.embed_prompt,
         on_end=courier.wake,
     )
     return Services(

@@ -34,7 +34,6 @@ START_TIMEOUT_S = 90.0
 SWEEP_S = 15.0
 """A hold may be without a server for a lease and this long."""
 
-CREDITS_MICRO = 100_000_000
 _RETRIED = {409, 429, 503}
 _SECRETS = re.compile(rb"phg_live_[0-9A-Za-z]{8}_\w+")
 
@@ -82,13 +81,17 @@ class Deployment:
     Attributes:
         folder: Their data folder's parent; everything that they write is in it.
         database_url: A PostgreSQL database; None: SQLite in the data folder.
-        key: Of the account that the first server made.
+        env: Settings of all servers.
+        step_s: Seconds of one step of their engine.
+        credits: What the account has that the first server made.
+        key: Its key.
     """
 
     folder: Path
     database_url: str | None = None
     env: dict[str, str] = field(default_factory=dict)
     step_s: float = 0.02
+    credits: int = 100
     key: str = ""
     processes: list[Process] = field(default_factory=list)
 
@@ -144,6 +147,7 @@ class Deployment:
             "PHOTOGRAM_RESULTS": str(self.results),
             "PHOTOGRAM_PORT": "0",
             "PHOTOGRAM_DISK_FLOOR_MIB": "0",
+            "PHOTOGRAM_FIRST_CREDITS": str(self.credits),
         }
         if self.database_url:
             settings["PHOTOGRAM_DATABASE_URL"] = self.database_url
@@ -268,7 +272,7 @@ class Deployment:
             "SELECT SUM(credits_posted - debits_posted - debits_pending) AS micro"
             " FROM account WHERE kind = 'customer'"
         )
-        assert int(left.micro) == CREDITS_MICRO - sum(row.amount_micro for row in paid)
+        assert int(left.micro) == 1_000_000 * self.credits - sum(row.amount_micro for row in paid)
 
     def _prove_files(self, database: Database) -> None:
         """Each picture that was paid for is there as it was; what nobody knows goes with age."""

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from gguf import GGMLQuantizationType
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from transformers import T5Config, T5EncoderModel
@@ -105,11 +104,23 @@ def test_float8_paints_what_its_numbers_mean(
     assert np.array_equal(paint(packed), paint(meant))
 
 
+@pytest.mark.parametrize("spelling", ["scale_weight", "weight_scale", None])
+def test_float8_text_encoder_reads_what_its_numbers_mean(
+    folder: Path, tmp_path: Path, spelling: str | None
+) -> None:
+    packed = forms.strip(folder, tmp_path / "packed", "text_encoder_2")
+    state = forms.to_float8(forms.t5(folder), spelling)
+    forms.save(packed / "t5xxl_fp8_e4m3fn.safetensors", state)
+    meant = forms.strip(folder, tmp_path / "meant", "text_encoder_2")
+    forms.save(meant / "t5xxl.safetensors", forms.meant_by_float8(state))
+    assert np.array_equal(paint(packed), paint(meant))
+
+
 @pytest.mark.parametrize("kind", ["Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "BF16", "F16", "F32"])
 def test_gguf_paints_what_ggufs_own_numbers_are(folder: Path, tmp_path: Path, kind: str) -> None:
     packed = forms.strip(folder, tmp_path / "packed", "transformer")
     path = packed / f"flux1-dev-{kind}.gguf"
-    numbers = forms.write_gguf(path, forms.transformer(folder), GGMLQuantizationType[kind])
+    numbers = forms.write_gguf(path, forms.transformer(folder), kind)
     meant = forms.strip(folder, tmp_path / "meant", "transformer")
     forms.save(meant / "flux1-dev.safetensors", numbers)
     for dtype in (torch.float32, torch.bfloat16):
@@ -121,14 +132,14 @@ def test_t5_of_ggufs_paints_the_same_picture(
 ) -> None:
     target = forms.strip(folder, tmp_path / "form", "text_encoder_2")
     state = {forms.llama_cpp_name(name): tensor for name, tensor in forms.t5(folder).items()}
-    forms.write_gguf(target / "t5xxl.gguf", state, GGMLQuantizationType.F32)
+    forms.write_gguf(target / "t5xxl.gguf", state, "F32")
     assert np.array_equal(paint(target), picture)
 
 
 def test_packed_matrices_take_the_files_bytes(folder: Path, tmp_path: Path) -> None:
     target = forms.strip(folder, tmp_path / "packed", "transformer")
     path = target / "flux1-dev-Q4_0.gguf"
-    forms.write_gguf(path, forms.transformer(folder), GGMLQuantizationType.Q4_0)
+    forms.write_gguf(path, forms.transformer(folder), "Q4_0")
     transformer = load_transformer(inspect(path), CPU, torch.bfloat16)
     layers = [module for module in transformer.modules() if isinstance(module, PackedLinear)]
     assert len(layers) == 2 * 10 + 2 * 4  # of every block all linear layers

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pytest
@@ -20,13 +21,17 @@ from hypothesis.stateful import (
 from photogram.accounts.models import Principal
 from photogram.accounts.service import AccountService
 from photogram.core.errors import ConflictError, InsufficientCreditsError
+from photogram.generation.dispatcher import MAX_ATTEMPTS
+from photogram.generation.lease import ServerLease
+from photogram.generation.recovery import take_over
 from photogram.generation.repository import jobs
+from photogram.generation.repository.jobs import FIRST_FENCE
 from photogram.generation.states import JobState
 from photogram.ledger import repository
 from photogram.ledger.entries import Balance
 from photogram.ledger.service import LedgerService
 from photogram.storage.database import Database
-from tests.unit.storage.stocked import PEPPER, fail, new_job, succeed, take_over_all
+from tests.unit.storage.stocked import FIGURES, PEPPER, new_job
 
 NewDatabase = Callable[[], contextlib.AbstractContextManager[str]]
 
@@ -34,8 +39,18 @@ amounts = st.integers(0, 1_000)
 positive = st.integers(1, 1_000)
 
 
+@dataclass
+class Ownership:
+    """Who has a job, and how often it was begun."""
+
+    is_durable: bool
+    fence: int = FIRST_FENCE
+    attempt: int = 0
+    is_running: bool = False
+
+
 class LedgerMachine(RuleBasedStateMachine):
-    """Grants, jobs, refunds and duplicates in any order; after each, all sums are proved."""
+    """Grants, jobs, their owners, refunds and duplicates in any order; after each, all is proved."""
 
     open_jobs = Bundle("open_jobs")
     references = Bundle("references")
@@ -54,12 +69,14 @@ class LedgerMachine(RuleBasedStateMachine):
         self.spent = [0, 0]
         self.paid: dict[str, tuple[int, int, int]] = {}  # job -> (customer, amount, of it free)
         self.held: dict[str, tuple[int, int, int]] = {}  # job -> (customer, amount, of it free)
+        self.owned: dict[str, Ownership] = {}
         self.resolved = 0
         self.num_grants = 0
 
     def _open(self) -> None:
         self.database = Database.open(self.url)
         self.ledger = LedgerService(self.database)
+        self.server_id = ServerLease(self.database, is_alone=True).server_id
 
     def _customer(self, name: str) -> Principal:
         accounts = AccountService(self.database, PEPPER)
@@ -94,9 +111,14 @@ class LedgerMachine(RuleBasedStateMachine):
             account_id, amount, actor="test", idem_ref=idem_ref, is_free=is_free
         )
 
-    @rule(target=open_jobs, who=st.integers(0, 1), amount=amounts)
-    def admit(self, who: int, amount: int) -> object:
-        job = new_job(self.customers[who], amount)
+    @rule(target=open_jobs, who=st.integers(0, 1), amount=amounts, is_durable=st.booleans())
+    def admit(self, who: int, amount: int, is_durable: bool) -> object:
+        job = replace(
+            new_job(self.customers[who], amount),
+            is_durable=is_durable,
+            request="{}",
+            server_id=self.server_id,
+        )
         if amount > self._available(who):
             with pytest.raises(InsufficientCreditsError):
                 self.database.transact(jobs.admit, job)
@@ -105,7 +127,41 @@ class LedgerMachine(RuleBasedStateMachine):
         free = min(amount, self.free[who])
         self.free[who] -= free
         self.held[job.id] = (who, amount, free)
+        self.owned[job.id] = Ownership(is_durable)
         return job.id
+
+    @rule(job_id=open_jobs)
+    def start(self, job_id: str) -> None:
+        owned = self.owned[job_id]
+        if job_id not in self.held:
+            with pytest.raises(ConflictError):
+                self.database.transact(jobs.start, job_id, owned.fence)
+            return
+        owned.attempt += 0 if owned.is_running else 1
+        owned.is_running = True
+        for _ in range(2):
+            assert self.database.transact(jobs.start, job_id, owned.fence) == owned.attempt
+
+    @rule(job_id=open_jobs, is_left=st.booleans())
+    def change_hands(self, job_id: str, is_left: bool) -> None:
+        """A job gets a new owner, or is left to whoever finds it; who had it can do nothing."""
+        owned = self.owned[job_id]
+        old_fence = owned.fence
+        change = (jobs.leave,) if is_left else (jobs.take, self.server_id)
+        if job_id in self.held:
+            self.database.transact(change[0], job_id, old_fence, *change[1:])
+            owned.fence += 1
+            owned.attempt -= 1 if is_left and owned.is_running else 0
+            owned.is_running = False
+        stale = (job_id, old_fence)
+        for late in (
+            (jobs.start, *stale),
+            (jobs.leave, *stale),
+            (jobs.succeed, *stale, 0, FIGURES),
+            (jobs.fail, *stale, JobState.FAILED, "late"),
+        ):
+            with pytest.raises(ConflictError):
+                self.database.transact(*late)
 
     @rule(job_id=open_jobs)
     def reserve_again(self, job_id: str) -> None:
@@ -119,15 +175,16 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(job_id=open_jobs, share=st.fractions(0, 1))
     def succeed(self, job_id: str, share: float) -> None:
+        settle = (jobs.succeed, job_id, self.owned[job_id].fence)
         if job_id not in self.held:
             with pytest.raises(ConflictError):
-                self.database.transact(succeed, job_id, 0)
+                self.database.transact(*settle, 0, FIGURES)
             return
         who, held, free = self.held[job_id]
         with pytest.raises(ConflictError):
-            self.database.transact(succeed, job_id, held + 1)
+            self.database.transact(*settle, held + 1, FIGURES)
         amount = int(share * held)
-        remaining = self.database.transact(succeed, job_id, amount)
+        remaining = self.database.transact(*settle, amount, FIGURES)
         del self.held[job_id]
         self.spent[who] += amount
         self.paid[job_id] = (who, amount, min(free, amount))
@@ -150,27 +207,36 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(job_id=open_jobs, state=st.sampled_from([JobState.FAILED, JobState.CANCELLED]))
     def fail(self, job_id: str, state: JobState) -> None:
+        release = (jobs.fail, job_id, self.owned[job_id].fence, state, "test")
         if job_id not in self.held:
             with pytest.raises(ConflictError):
-                self.database.transact(fail, job_id, state, "test")
+                self.database.transact(*release)
             return
-        self.database.transact(fail, job_id, state, "test")
+        self.database.transact(*release)
+        self._release(job_id)
+
+    def _release(self, job_id: str) -> None:
         who, _, free = self.held.pop(job_id)
         self.free[who] += free
 
     @rule()
-    def reopen(self) -> None:
-        self.database.close()
-        self._open()
-
-    @rule()
     def restart(self) -> None:
+        """Another server takes all jobs over: of those that may be painted again, each once."""
         self.database.close()
         self._open()
-        assert take_over_all(self.database) == len(self.held)
-        for who, _, free in self.held.values():
-            self.free[who] += free
-        self.held.clear()
+        taken = {
+            orphan.id: orphan.fence
+            for orphan in self.database.transact(take_over, self.server_id, 1_000)
+        }
+        for job_id in list(self.held):
+            owned = self.owned[job_id]
+            if owned.is_durable and owned.attempt < MAX_ATTEMPTS:
+                owned.fence, owned.is_running = owned.fence + 1, False
+                assert taken.pop(job_id) == owned.fence
+            else:
+                self._release(job_id)
+        assert taken == {}
+        assert self.database.transact(take_over, self.server_id) == []
 
     @invariant()
     def the_sums_hold_and_the_balances_are_the_models(self) -> None:

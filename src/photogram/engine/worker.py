@@ -58,7 +58,7 @@ def main() -> None:
     threading.Thread(target=_read, args=(pipe, inbox), daemon=True).start()
     cost = CostModel()
     # Torch loads for seconds: a parent that dies meanwhile is noticed, too.
-    from photogram.engine.runner import PipelineRunner  # noqa: PLC0415
+    from photogram.engine.runner import PipelineRunner  # noqa: PLC0415 - as said
 
     try:
         runner = PipelineRunner.load(

@@ -8,8 +8,7 @@ hold stays behind. It knows nothing of HTTP, of tables, or of how the engine wor
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass
 from functools import partial
 
 from photogram.accounts.models import Principal
@@ -20,35 +19,20 @@ from photogram.core.errors import (
     PhotogramError,
     StorageError,
 )
-from photogram.core.messages import Finished, GenerateJob, JobEvent
+from photogram.core.messages import GenerateJob, JobEvent
 from photogram.core.ports import Engine, Permit
 from photogram.generation.closing import Holding, Outcome
 from photogram.generation.dispatcher import Dispatcher, Submission
 from photogram.generation.files import Files
 from photogram.generation.orders import KeptOrder, Order, Terms
 from photogram.generation.repository import answers, jobs
-from photogram.generation.repository.jobs import FIRST_FENCE, NewJob
+from photogram.generation.repository.jobs import FIRST_FENCE
 from photogram.generation.repository.servers import Orphan
 from photogram.generation.results import Results
+from photogram.generation.rules import Rules
 from photogram.generation.shelf import Shelf
-from photogram.ledger.pricing import PriceTable, price_micro
 from photogram.storage.backend import OUTCOME_UNKNOWN
 from photogram.storage.database import Database
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long jobs may take, and how many there may be.
-
-    Attributes:
-        job_timeout_s: Of a job whose client waits.
-        async_timeout_s: Of one that outlives its client.
-        jobs_per_account: Open at once; a key may have a lower limit of its own.
-    """
-
-    job_timeout_s: float
-    async_timeout_s: float
-    jobs_per_account: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +64,9 @@ class GenerationService:
     Args:
         database: Where jobs and credits are.
         engine: What paints.
-        prices: What it costs.
         results: Where pictures go.
+        rules: What holds for every job.
         server_id: Who works on the jobs; registered in the database.
-        limits: How long they may take.
-        with_prompt: Write prompts into the pictures' metadata.
         on_end: Called after the end of each job: there may be something to tell.
 
     Attributes:
@@ -96,21 +78,17 @@ class GenerationService:
         self,
         database: Database,
         engine: Engine,
-        prices: PriceTable,
         results: Results,
+        rules: Rules,
         *,
         server_id: str,
-        limits: Limits,
-        with_prompt: bool,
         on_end: Callable[[], None] | None = None,
     ) -> None:
         self._database = database
         self._engine = engine
-        self._prices = prices
         self._results = results
+        self._rules = rules
         self._server_id = server_id
-        self._limits = limits
-        self._with_prompt = with_prompt
         self._dispatcher = Dispatcher(database, engine, results, server_id, on_end)
         self.files = Files(database, results)
         self.shelf = Shelf(database, engine, results, self._dispatcher.live)
@@ -118,13 +96,7 @@ class GenerationService:
 
     def quote(self, order: Order) -> int:
         """What the order costs, in micro-credits."""
-        return price_micro(
-            self._prices,
-            num_images=order.num_images,
-            num_steps=order.num_steps,
-            guidance=order.guidance,
-            pixel_factor=order.pixel_factor,
-        )
+        return self._rules.price_micro(order)
 
     async def create(
         self,
@@ -202,7 +174,7 @@ class GenerationService:
         """
         order = KeptOrder.decode(orphan.request).order
         left_s = (orphan.deadline_at - clock.now()).total_seconds() if orphan.deadline_at else 0.0
-        job = self._engine_job(orphan.id, orphan.account_id, order, left_s)
+        job = self._rules.engine_job(orphan.id, orphan.account_id, order, left_s)
         permit = self._engine.acquire(job)
         holding = Holding(orphan.id, orphan.fence, time.perf_counter(), orphan.attempt)
         await self._begin(job, permit, holding, order, orphan.held_micro)
@@ -241,12 +213,11 @@ class GenerationService:
     ) -> Run:
         self._results.check_space()
         holding = Holding(ids.new_id(), FIRST_FENCE, time.perf_counter())
-        cost_micro = self.quote(order)
-        timeout_s = self._timeout_s(order, terms)
-        job = self._engine_job(holding.job_id, principal.account_id, order, timeout_s)
+        new_job = self._rules.new_job(holding.job_id, principal, order, terms, self._server_id)
+        timeout_s = self._rules.timeout_s(order, terms)
+        job = self._rules.engine_job(new_job.id, new_job.account_id, order, timeout_s)
         permit = self._engine.acquire(job)
         try:
-            new_job = self._new_job(holding.job_id, principal, order, terms, cost_micro)
             earlier = await self._database.run(jobs.admit, new_job)
         except BaseException as error:
             permit.release()
@@ -257,10 +228,10 @@ class GenerationService:
             permit.release()
             return await self._replay(earlier)
         ending = await self._begin(
-            job, permit, holding, order, cost_micro, on_event, is_durable=terms.is_durable
+            job, permit, holding, order, new_job.cost_micro, on_event, is_durable=terms.is_durable
         )
-        request_id = terms.request_id or holding.job_id
-        return Run(holding.job_id, request_id, order, cost_micro, ending, terms.is_durable)
+        request_id = terms.request_id or new_job.id
+        return Run(new_job.id, request_id, order, new_job.cost_micro, ending, terms.is_durable)
 
     async def _begin(
         self,
@@ -285,7 +256,7 @@ class GenerationService:
             holding=holding,
             is_durable=is_durable,
             events=events,
-            price_micro=partial(self._price_of, order, cost_micro),
+            price_micro=partial(self._rules.price_of_made_micro, order, cost_micro),
             on_event=on_event,
         )
         return self._dispatcher.follow(submission)
@@ -298,61 +269,6 @@ class GenerationService:
         return Run(
             job_id, record.request_id, record.order, record.held_micro, ending=None, is_durable=True
         )
-
-    def _new_job(
-        self, job_id: str, principal: Principal, order: Order, terms: Terms, cost_micro: int
-    ) -> NewJob:
-        return NewJob(
-            id=job_id,
-            account_id=principal.account_id,
-            key_id=principal.key_id,
-            cost_micro=cost_micro,
-            price_version=self._prices.version,
-            num_images=order.num_images,
-            num_steps=order.num_steps,
-            guidance=order.guidance,
-            pixel_factor=order.pixel_factor,
-            request_id=terms.request_id or job_id,
-            request=KeptOrder(order, terms.files_url).encode(),
-            is_durable=terms.is_durable,
-            server_id=self._server_id,
-            deadline_at=clock.now() + timedelta(seconds=self._timeout_s(order, terms)),
-            webhook_url=terms.webhook_url,
-            webhook_secret=terms.webhook_secret,
-            spend_cap_micro=principal.spend_cap_micro,
-            jobs_of_account=self._limits.jobs_per_account,
-            jobs_of_key=principal.jobs_at_once,
-            idempotency=terms.idempotency,
-        )
-
-    def _engine_job(
-        self, job_id: str, account_id: str, order: Order, timeout_s: float
-    ) -> GenerateJob:
-        return GenerateJob(
-            job_id=job_id,
-            tenant=account_id,
-            prompt=order.prompt,
-            width=order.width,
-            height=order.height,
-            num_steps=order.num_steps,
-            guidance=order.guidance,
-            seeds=tuple(order.seed + index for index in range(order.num_images)),
-            image_format=order.image_format,
-            quality=order.quality,
-            with_prompt=self._with_prompt,
-            timeout_s=timeout_s,
-            num_previews=order.num_previews,
-        )
-
-    def _timeout_s(self, order: Order, terms: Terms) -> float:
-        limits = self._limits
-        most_s = limits.async_timeout_s if terms.is_async else limits.job_timeout_s
-        return most_s if order.timeout_s is None else min(order.timeout_s, most_s)
-
-    def _price_of(self, order: Order, cost_micro: int, finished: Finished) -> int:
-        """The price of what was really made; never more than was held."""
-        made = replace(order, num_images=len(finished.images), num_steps=finished.num_steps)
-        return min(self.quote(made), cost_micro)
 
     def _abandon(self, admission: asyncio.Task[Run]) -> None:
         """The caller is gone: end what it asked for. An admission that failed left nothing."""

@@ -26,7 +26,7 @@ from photogram.weights.components import (
 )
 from photogram.weights.configs import Config
 from photogram.weights.files.header import FLOATS
-from photogram.weights.parts import Part, Parts, find_parts
+from photogram.weights.parts import Part, Parts, find_parts, refusals_told
 from photogram.weights.profile import Profile, read_profile
 from photogram.weights.published import published_schedule
 
@@ -103,12 +103,7 @@ def inspect(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: The first thing that is missing or wrong.
     """
-    try:
-        return describe(path, find_parts(path))
-    except OSError as error:  # looking for a file may be refused as well as reading it
-        raise CheckpointError(
-            f"{error.filename or path} cannot be read: {error.strerror}"
-        ) from None
+    return describe(path, find_parts(path))
 
 
 def describe(path: Path, parts: Parts) -> Checkpoint:
@@ -117,6 +112,11 @@ def describe(path: Path, parts: Parts) -> Checkpoint:
     Raises:
         CheckpointError: The first thing that is missing or wrong.
     """
+    with refusals_told(path):
+        return _describe(path, parts)
+
+
+def _describe(path: Path, parts: Parts) -> Checkpoint:
     folder, found = parts.root, parts.found
     tokenizers = _read_index(folder, parts)
     for sentence in parts.missing.values():

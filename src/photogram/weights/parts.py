@@ -6,6 +6,8 @@ looked for beside it: in a folder with the network's name, then in the files of 
 reads JSON files and headers, and imports no torch.
 """
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -86,6 +88,17 @@ class Parts:
     missing: dict[str, str]
 
 
+@contextlib.contextmanager
+def refusals_told(path: Path) -> Iterator[None]:
+    """Looking for a file may be refused by the system as well as reading it: told as our error."""
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(
+            f"{error.filename or path} cannot be read: {error.strerror}"
+        ) from None
+
+
 def find_parts(path: Path) -> Parts:
     """The networks of a checkpoint.
 
@@ -96,6 +109,11 @@ def find_parts(path: Path) -> Parts:
         CheckpointError: There is no such path, a file is damaged or not FLUX.1's, or two files hold
             the same network.
     """
+    with refusals_told(path):
+        return _find_parts(path)
+
+
+def _find_parts(path: Path) -> Parts:
     if path.is_dir():
         root, inside = path, {}
     elif path.is_file():
@@ -182,9 +200,12 @@ class _Shelf:
         sentence = (
             f"{PARTS[name]} is missing: neither {folder} nor a file in {self._root} holds one"
         )
-        pickles = [_pickle(path) for path in _files(folder, _PICKLE_SUFFIXES)]
-        reasons = [*pickles, *self._problems.values()]
-        return f"{sentence}; {reasons[0]}" if reasons else sentence
+        pickles = [
+            _pickle(path)
+            for place in (folder, self._root)
+            for path in _files(place, _PICKLE_SUFFIXES)
+        ]
+        return "; ".join([sentence, *pickles, *self._problems.values()])
 
     def _networks(self, path: Path) -> dict[str, Named]:
         """What a file holds; one that is none of ours may lie there, and is told of on demand."""

@@ -23,7 +23,8 @@ from photogram.core.settings import Settings
 from photogram.engine.fake import FakeEngine
 from photogram.generation.lease import ServerLease
 from photogram.generation.results import Results
-from photogram.generation.service import GenerationService, Limits
+from photogram.generation.rules import Rules
+from photogram.generation.service import GenerationService
 from photogram.ledger.pricing import PriceTable, parse_credits
 from photogram.ledger.service import LedgerService
 from photogram.storage.blobs import BlobFolder
@@ -81,11 +82,15 @@ def open_site(
         generation = GenerationService(
             database,
             engine,
-            prices,
             Results(blobs, timedelta(hours=chosen.results_hours)),
+            Rules(
+                prices=prices,
+                job_timeout_s=chosen.job_timeout_s,
+                async_timeout_s=chosen.async_timeout_s,
+                jobs_per_account=chosen.jobs_per_account,
+                with_prompt=False,
+            ),
             server_id=ServerLease(database, is_alone=True).server_id,
-            limits=Limits(chosen.job_timeout_s, chosen.async_timeout_s, chosen.jobs_per_account),
-            with_prompt=False,
         )
         guard = AddressGuard(chosen.webhook_private_addresses)
         webhooks = WebhookService(database, guard, wake=lambda: None)

@@ -67,3 +67,9 @@ def test_incomplete_transformer_is_named_before_what_lies_beside_it(tmp_path: Pa
     result = inspect(tmp_path)
     assert isinstance(result.exception, CheckpointError)
     assert "single_blocks.37.linear2.bias is missing" in result.exception.message
+
+
+def test_name_that_the_system_refuses_is_told(tmp_path: Path) -> None:
+    result = inspect(tmp_path / ("x" * 300))
+    assert isinstance(result.exception, CheckpointError)
+    assert result.exception.message.endswith("cannot be read: File name too long")

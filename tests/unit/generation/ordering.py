@@ -25,7 +25,8 @@ from photogram.generation.lease import ServerLease
 from photogram.generation.orders import IdempotencyKey, Order, Terms
 from photogram.generation.recovery import Recovery
 from photogram.generation.results import Results
-from photogram.generation.service import GenerationService, Limits
+from photogram.generation.rules import Rules
+from photogram.generation.service import GenerationService
 from photogram.generation.states import OPEN_STATES
 from photogram.ledger.pricing import PriceTable
 from photogram.storage.backend import OUTCOME_UNKNOWN
@@ -74,11 +75,15 @@ def generation(
     return GenerationService(
         database or stock.database,
         engine,
-        PRICES,
         Results(stock.blobs, timedelta(hours=24)),
+        Rules(
+            prices=PRICES,
+            job_timeout_s=job_timeout_s,
+            async_timeout_s=2 * job_timeout_s,
+            jobs_per_account=1000,
+            with_prompt=with_prompt,
+        ),
         server_id=lease.server_id,
-        limits=Limits(job_timeout_s, 2 * job_timeout_s, jobs_per_account=1000),
-        with_prompt=with_prompt,
     )
 
 
