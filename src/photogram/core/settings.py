@@ -74,7 +74,7 @@ class Settings(BaseSettings):
         168, ge=24, le=720, description="Finished pictures are kept so long."
     )
     model: Path | None = Field(
-        None, description="Checkpoint folder in diffusers layout; unset: the embedded one."
+        None, description="Checkpoint folder, or its transformer's file; unset: the embedded one."
     )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="Where it runs.")
     dtype: Literal["auto", "float32", "bfloat16", "float8_e4m3fn"] = Field(

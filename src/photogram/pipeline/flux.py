@@ -90,7 +90,7 @@ class Pipeline:
         """Load a checkpoint folder in diffusers' FluxPipeline layout.
 
         Args:
-            path: The folder.
+            path: A checkpoint folder, or its transformer's file.
             device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
             dtype: Of all networks; None takes bfloat16 where the device computes in it, else
                 float32. float32 paints what diffusers paints in float32. float8_e4m3fn, for GPUs,

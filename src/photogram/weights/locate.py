@@ -207,7 +207,7 @@ def _read_index(folder: Path, parts: Parts) -> tuple[str, str]:
     """The classes of both tokenizers; a checkpoint of single files needs no index."""
     path = folder / "model_index.json"
     transformer = parts.found.get("transformer")
-    if not path.is_file() and transformer is not None and not transformer.is_folder:
+    if not path.is_file() and (transformer is None or not transformer.is_folder):
         return _TOKENIZERS["tokenizer"], _TOKENIZERS["tokenizer_2"]
     index = Config.read(path)
     class_name = index.text("_class_name")

@@ -19,7 +19,6 @@ from photogram.api.links import links_of
 from photogram.api.openapi import error_responses
 from photogram.core.errors import ErrorDetail, InvalidRequestError
 from photogram.core.messages import ImageFormat
-from photogram.imaging.inspect import inspect_picture
 
 MAX_FILES = 10
 
@@ -101,6 +100,9 @@ def _read_files(given: object) -> list[tuple[ImageFormat, bytes]]:
 
 
 def _read_file(url: object) -> tuple[ImageFormat, bytes]:
+    # Pillow is loaded with the first upload, and not by every server at its start.
+    from photogram.imaging.inspect import inspect_picture  # noqa: PLC0415 - as said
+
     head = _DATA_URL.match(url) if isinstance(url, str) else None
     if head is None:
         raise ValueError("must be a data URL in base64, data:image/png;base64,…")
