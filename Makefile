@@ -36,7 +36,7 @@ test: install-dev  ## run all tests
 test-long: install-dev  ## run the tests that take minutes: pictures bit by bit in 200 mixes
 	$(BIN)/python -m pytest -m long
 
-test-faults: install-dev  ## prove by faults, 15 minutes: servers killed at every point, disks full, databases gone
+test-faults: install-dev  ## prove by faults, about 40 minutes: servers killed at every point, disks full, databases gone
 	$(BIN)/python -m pytest -m "" tests/faults tests/property/test_ledger.py
 
 check: install-dev  ## style, types, import layers and sizes

@@ -23,6 +23,7 @@ from photogram.accounts.service import AccountService
 from photogram.core.errors import ConflictError, InsufficientCreditsError
 from photogram.generation.dispatcher import MAX_ATTEMPTS
 from photogram.generation.lease import ServerLease
+from photogram.generation.orders import KeptOrder
 from photogram.generation.recovery import take_over
 from photogram.generation.repository import jobs
 from photogram.generation.repository.jobs import FIRST_FENCE
@@ -31,6 +32,7 @@ from photogram.ledger import repository
 from photogram.ledger.entries import Balance
 from photogram.ledger.service import LedgerService
 from photogram.storage.database import Database
+from tests.unit.generation.ordering import ORDER
 from tests.unit.storage.stocked import FIGURES, PEPPER, new_job
 
 NewDatabase = Callable[[], contextlib.AbstractContextManager[str]]
@@ -116,7 +118,7 @@ class LedgerMachine(RuleBasedStateMachine):
         job = replace(
             new_job(self.customers[who], amount),
             is_durable=is_durable,
-            request="{}",
+            request=KeptOrder(ORDER, "").encode(),
             server_id=self.server_id,
         )
         if amount > self._available(who):

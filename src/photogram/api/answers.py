@@ -5,7 +5,7 @@ They are pydantic models, so that the OpenAPI document is made of what is really
 
 from base64 import b64encode
 from decimal import Decimal
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -148,7 +148,9 @@ class ModelAnswer(BaseModel):
     owned_by: str
     name: str
     license: str
-    aspect_ratios: dict[str, tuple[int, int]] = Field(description="Ratio -> width, height.")
+    aspect_ratios: dict[str, Annotated[list[int], Field(min_length=2, max_length=2)]] = Field(
+        description="Ratio -> width, height."
+    )
     sizes: list[str] = Field(description="Every size as OpenAI's routes name it.")
     size_multiple: int
     max_text_tokens: int

@@ -96,6 +96,7 @@ class RotateBody(BaseModel):
 
     overlap_s: float = Field(
         DEFAULT_OVERLAP_S,
+        strict=True,  # true is no number of seconds
         description=f"Seconds until the old key expires, at most {MAX_OVERLAP_S}.",
     )
 

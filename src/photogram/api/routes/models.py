@@ -52,7 +52,7 @@ def _model_answer(model: ModelInfo, created_s: int) -> ModelAnswer:
         owned_by="photogram",
         name=model.name,
         license=model.license,
-        aspect_ratios=model.aspect_ratios,
+        aspect_ratios={ratio: [*size] for ratio, size in model.aspect_ratios.items()},
         sizes=list(sizes_of(model)),
         size_multiple=model.size_multiple,
         max_text_tokens=model.max_text_tokens,
