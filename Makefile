@@ -30,8 +30,8 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
 serve: install  ## start the server on PORT (8000) with the embedded model and DATA (./data)
 	@exec $(BIN)/photogram serve --port $(PORT) --data "$(DATA)"
 
-test: install-dev  ## run all tests
-	$(BIN)/python -m pytest
+test: install-dev  ## run all tests, a file at a time on each core
+	$(BIN)/python -m pytest -n logical --dist loadfile
 
 test-long: install-dev  ## run the tests that take minutes: pictures bit by bit in 200 mixes
 	$(BIN)/python -m pytest -m long

@@ -40,6 +40,7 @@ from photogram.generation.rules import Rules
 from photogram.generation.service import GenerationService
 from photogram.ledger.pricing import PriceTable, parse_credits
 from photogram.ledger.service import LedgerService
+from photogram.storage import installation
 from photogram.storage.blobs import BlobFolder
 from photogram.storage.database import Database
 from photogram.storage.folder import DataFolder
@@ -103,12 +104,12 @@ def open_store(settings: Settings, *, is_alone: bool = False) -> Iterator[Store]
 
     Args:
         settings: Which ones.
-        is_alone: Lock the folder for this process, and bring an older SQLite file up to date.
-            Otherwise other processes may have both open too.
+        is_alone: Lock the folder for this process, bring an older SQLite file up to date, and
+            take the results folder for the database. Otherwise other processes may have all open.
 
     Raises:
-        ConfigurationError: The folder is to be locked, and another server holds it; or it belongs
-            to another database.
+        ConfigurationError: The folder is to be locked, and another server holds it; or it, or the
+            results folder, belongs to another database.
         StorageError: One of them cannot be read or written, or is another version's.
     """
     with DataFolder.open(settings.data) as folder:
@@ -120,10 +121,14 @@ def open_store(settings: Settings, *, is_alone: bool = False) -> Iterator[Store]
             pepper = folder.pepper()
             accounts = AccountService(database, pepper)
             accounts.prove_pepper()
+            blobs = _blobs(settings, folder)
+            if is_alone:
+                blobs.prepare()
+                blobs.claim(database.transact(installation.database_id))
             yield Store(
                 folder,
                 database,
-                _blobs(settings, folder),
+                blobs,
                 accounts,
                 OperatorService(database, pepper),
                 LedgerService(database),
@@ -180,14 +185,13 @@ def serve(settings: Settings, announce: Callable[[Announcement], None]) -> None:
         _listen_for_operators(settings) as admin_listener,
         open_store(settings, is_alone=True) as store,
     ):
-        store.blobs.prepare()
         engine = LocalEngine(
             model,
             _worker_config(settings, folder),
             queue_limit=settings.queue_limit,
             silence_s=settings.worker_silence_s,
         )
-        asyncio.run(_run(settings, store, engine, (listener, admin_listener), announce))
+        asyncio.run(serve_store(settings, store, engine, (listener, admin_listener), announce))
 
 
 def build_services(
@@ -229,13 +233,25 @@ def _address_guard(settings: Settings) -> AddressGuard:
     return AddressGuard(may_be_private=settings.webhook_private_addresses)
 
 
-async def _run(
+async def serve_store(
     settings: Settings,
     store: Store,
     engine: LocalEngine,
     listeners: tuple[socket.socket, socket.socket | None],
     announce: Callable[[Announcement], None],
 ) -> None:
+    """Serve an open store until a signal.
+
+    Args:
+        settings: All of them.
+        store: What is served; this process alone holds its folder.
+        engine: What paints; it is started and closed here.
+        listeners: For customers, and for operators if they have one.
+        announce: As in `serve`.
+
+    Raises:
+        PhotogramError: As in `serve`.
+    """
     # The data folder's lock keeps every other server off a SQLite file; PostgreSQL may be shared.
     lease = ServerLease(store.database, is_alone=settings.database_url is None)
     courier = Courier(store.database, _address_guard(settings))
@@ -258,6 +274,7 @@ async def _run(
     watches = [
         asyncio.create_task(each)
         for each in (
+            _announce_when_ready(settings, store, engine, server, announce),
             store.ledger.watch(),
             lease.keep(),
             recovery.watch(),
@@ -265,22 +282,22 @@ async def _run(
             courier.run(),
         )
     ]
-    watcher = asyncio.create_task(_announce_when_ready(settings, store, engine, server, announce))
-    watcher.add_done_callback(server.end_if_failed)
+    for watch in watches:
+        watch.add_done_callback(server.end_if_failed)
     try:
         listener, admin_listener = listeners
         async with serve_operators(services, store.operators, admin_listener):
             await server.serve(sockets=[listener])
     finally:
-        watcher.cancel()
         await engine.close()
         await services.generation.close()
         for watch in watches:
             watch.cancel()
-        await asyncio.gather(*watches, return_exceptions=True)
+        await asyncio.wait(watches)
         lease.end()
-    with contextlib.suppress(asyncio.CancelledError):
-        await watcher
+    for watch in watches:
+        if not watch.cancelled():
+            watch.result()  # what ended the server, if it was one of them
 
 
 async def _announce_when_ready(

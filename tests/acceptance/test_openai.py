@@ -97,6 +97,24 @@ class TestGenerate:
         assert theirs.data is not None
         assert base64.b64decode(theirs.data[0].b64_json or "") == ours.content
 
+    def test_addresses_of_the_pictures_instead_of_them(self, client: OpenAI, site: Site) -> None:
+        """The same request answers with both, and a replay with the same addresses."""
+        wanted = {"seed": 7}
+        inside = client.images.generate(prompt=PROMPT, n=2, extra_body=wanted)
+        same = {"Idempotency-Key": "k"}
+        for _ in range(2):
+            answer = client.images.generate(
+                prompt=PROMPT, n=2, response_format="url", extra_body=wanted, extra_headers=same
+            )
+            for picture, other in zip(answer.data or (), inside.data or (), strict=True):
+                assert picture.b64_json is None
+                assert picture.url is not None
+                file = httpx.get(picture.url)
+                assert file.headers["content-type"] == "image/png"
+                assert file.content == base64.b64decode(other.b64_json or "")
+            assert answer.usage == inside.usage
+        assert len(site.engine.submitted) == 2
+
     def test_two_calls_give_two_pictures(self, client: OpenAI, site: Site) -> None:
         client.images.generate(prompt=PROMPT)
         client.images.generate(prompt=PROMPT)
@@ -209,7 +227,8 @@ class TestErrors:
             ({"quality": "max"}, "quality", ["low", "medium", "high"]),
             ({"partial_images": 4}, "partial_images", ["0", "3"]),
             ({"output_format": "gif"}, "output_format", ["png", "jpeg", "webp"]),
-            ({"response_format": "url"}, "response_format", ["b64_json"]),
+            ({"response_format": "file"}, "response_format", ["b64_json", "url"]),
+            ({"response_format": "url", "stream": True}, "response_format", ["b64_json"]),
             ({"background": "transparent"}, "background", ["opaque"]),
             ({"extra_body": {"seed": -2}}, "seed", ["-1"]),
             ({"extra_body": {"image": "x"}}, "image", ["not supported"]),

@@ -26,7 +26,6 @@ def main() -> None:
         bootstrap._listen(settings.host, settings.port) as listener,
         open_store(settings, is_alone=True) as store,
     ):
-        store.blobs.prepare()
         meddled = replace(
             store,
             database=KillingDatabase(store.database, killer),
@@ -34,7 +33,7 @@ def main() -> None:
         )
         engine = KillingEngine(killer, plan["step_s"])
         asyncio.run(
-            bootstrap._run(settings, meddled, engine, (listener, None), _announce)  # type: ignore[arg-type]
+            bootstrap.serve_store(settings, meddled, engine, (listener, None), _announce)  # type: ignore[arg-type]
         )
 
 

@@ -211,6 +211,9 @@ class TestChanges:
             ("/admin/grants", {"account": "ann", "credits": 0, "reference": "r"}, "above 0"),
             ("/admin/grants", {"account": "ann", "credits": -1, "reference": "r"}, "credits"),
             ("/admin/refunds", {"job": "x", "reference": "r"}, "reason"),
+            ("/admin/refunds", {"job": "x", "reference": "\0", "reason": "r"}, "reference"),
+            ("/admin/refunds", {"job": "x", "reference": "r", "reason": "a\0"}, "reason"),
+            ("/admin/grants", {"account": "ann", "credits": 1, "reference": "\0"}, "reference"),
             ("/admin/keys", {"name": "x"}, "account"),
             ("/admin/keys", {"account": "ann", "spend_capp": 1}, "spend_capp"),
         ],
@@ -221,6 +224,17 @@ class TestChanges:
         answer = await admin.post(path, json=body)
         assert_error(answer, 400, "invalid_request")
         assert named in answer.json()["error"]
+
+    @pytest.mark.parametrize("place", ["audit?before", "accounts?after", "keys?account"])
+    async def test_what_can_be_no_name_is_named(self, admin: httpx.AsyncClient, place: str) -> None:
+        answer = await admin.get(f"/admin/{place}=%00")
+        assert_error(answer, 400, "invalid_request")
+        assert place.partition("?")[2] in answer.json()["error"]
+
+    @pytest.mark.parametrize("job", ["\0", "", "a b"])
+    async def test_what_can_be_no_job_is_none(self, admin: httpx.AsyncClient, job: str) -> None:
+        refund = {"job": job, "reference": "r", "reason": "r"}
+        assert_error(await admin.post("/admin/refunds", json=refund), 404, "not_found")
 
     async def test_a_change_that_cannot_be_journaled_does_not_happen(
         self, admin: httpx.AsyncClient, site: Site

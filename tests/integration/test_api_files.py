@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from photogram.api.app import create_app
+from photogram.api.deps import MAX_UPLOADS
 from photogram.core import clock
 from photogram.generation.files import MAX_UPLOADED_BYTES
 from photogram.generation.records import StoredFile
@@ -241,3 +242,26 @@ class TestUploads:
             async with client_of(full) as client:
                 answer = await client.post(UPLOAD, json={"data_urls": [data_url(encoded())]})
         assert_error(answer, 503, "storage_unavailable")
+
+    async def test_only_so_many_are_read_at_once(
+        self, client: httpx.AsyncClient, site: Site
+    ) -> None:
+        begun = asyncio.Event()
+
+        async def body() -> AsyncIterator[bytes]:
+            yield b'{"data_urls": ["'
+            await begun.wait()
+            yield f'{data_url(encoded())}"]}}'.encode()
+
+        under_way = [
+            asyncio.create_task(client.post(UPLOAD, content=body())) for _ in range(MAX_UPLOADS)
+        ]
+        one = {"data_urls": [data_url(encoded())]}
+        async with asyncio.timeout(20):
+            while (refused := await client.post(UPLOAD, json=one)).status_code == 200:
+                await asyncio.sleep(0.01)
+        assert_error(refused, 429, "rate_limited")
+        assert int(refused.headers["retry-after"]) >= 1
+        begun.set()
+        assert [each.status_code for each in await asyncio.gather(*under_way)] == [200] * 4
+        assert (await client.post(UPLOAD, json=one)).status_code == 200

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import Connection
 
 from photogram.core import clock
 from tests.unit.api.serving import PROMPT, Site, assert_error
@@ -166,3 +167,26 @@ async def test_what_cannot_be_read_is_refused_and_named(
 @pytest.mark.parametrize("who", [{"user_id": "another"}, {"user_email": "a@b.example"}])
 async def test_nobody_else_is_there(client: httpx.AsyncClient, who: dict[str, str]) -> None:
     assert_error(await client.get(HISTORY, params=who), 404, "not_found")
+
+
+async def test_a_request_from_before_pictures_were_kept(
+    client: httpx.AsyncClient, site: Site, painted: tuple[str, str]
+) -> None:
+    """It has succeeded and was billed; how much is not known here."""
+    name, _ = painted
+
+    def age(connection: Connection) -> None:
+        for change in ("DELETE FROM image", "UPDATE job SET result = NULL, request = NULL"):
+            connection.exec_driver_sql(change)
+
+    site.services.database.transact(age)
+    for version in ("v1", "v2"):
+        answer = await client.get(f"/{version}/requests/{name}")
+        assert_error(answer, 404, "not_found")
+        assert "not kept any more" in answer.json()["error"]
+    status = await client.get(f"/v2/requests/{name}/status")
+    assert (status.status_code, status.json()["status"]) == (200, "COMPLETED")
+    told = await client.get(f"/v2/requests/{name}/events")
+    assert "event: completed" in told.text
+    row = (await client.get(f"{HISTORY}/{name}")).json()
+    assert (row["status"], row["credits_deduction"], row["error"]) == ("COMPLETED", None, None)

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from pysqlite3 import dbapi2
 
+from photogram.api.deps import MAX_LISTENERS
 from photogram.engine.fake import FakeEngine
 from photogram.generation.repository import jobs
 from tests.unit.api.events import parse_events
@@ -315,6 +316,18 @@ class TestEvents:
         assert sum("preview" in data for _, data in events) == 2
         done = await client.get(submitted["response_url"])
         assert events[-1] == ("completed", done.json())
+
+    async def test_an_account_has_so_many_listeners(
+        self, slow: tuple[Site, httpx.AsyncClient]
+    ) -> None:
+        _, client = slow
+        submitted = await submit(client, steps=10)
+        path = f"/v2/requests/{submitted['request_id']}/events"
+        answers = await asyncio.gather(*[client.get(path) for _ in range(MAX_LISTENERS + 1)])
+        refused = [answer for answer in answers if answer.status_code != 200]
+        assert len(refused) == 1
+        assert_error(refused[0], 429, "rate_limited")
+        assert (await client.get(path)).status_code == 200
 
     async def test_they_go_on_where_the_listener_left_off(
         self, slow: tuple[Site, httpx.AsyncClient]

@@ -130,6 +130,17 @@ class TestLimits:
                     await client.post(URL, json=PROMPT, headers=headers), 429, "rate_limited"
                 )
 
+    async def test_a_new_key_is_no_new_share_of_the_servers_rate(self, tmp_path: Path) -> None:
+        with open_site(tmp_path / "data", requests_per_minute=4) as site:
+            async with client_of(site) as client:
+                made = await client.post("/v1/keys", json={})
+                tokens = [site.key.token, made.json()["token"]]
+                answers = [
+                    await client.post(URL, json=PROMPT, headers={"x-api-key": token})
+                    for token in tokens * 3
+                ]
+        assert [answer.status_code for answer in answers] == [200] * 4 + [429] * 2
+
     async def test_a_key_may_have_so_many_requests_under_way(self, tmp_path: Path) -> None:
         with open_site(tmp_path / "data", FakeEngine(step_s=0.05)) as site:
             narrow = _key(site, Rights(jobs_at_once=1))
@@ -240,6 +251,7 @@ class TestSelfService:
             {"scopes": "read"},
             {"scopes": ["root"]},
             {"scopes": [1]},
+            {"scopes": [1] * 100_000},
             {"name": ""},
             {"name": "a\u202e\n"},
             {"requests_per_minute": 0},
@@ -264,6 +276,7 @@ class TestSelfService:
         assert_error(refused, 400, "invalid_request")
         (name,) = body
         assert name in refused.json()["error"]
+        assert len(refused.content) < 10_000
         assert refused.json()["details"]
         assert len(site.services.accounts.list_keys()) == 1
 

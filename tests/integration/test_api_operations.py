@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,13 @@ class TestReadiness:
         assert body["checks"] == checks
         assert (body["error"], body["code"]) == ("not ready: engine, disk", "not_ready")
         assert body["request_id"] == answer.headers["x-request-id"]
+
+    async def test_it_needs_the_disk_of_the_pictures_too(
+        self, client: httpx.AsyncClient, site: Site, tmp_path: Path
+    ) -> None:
+        shutil.rmtree(tmp_path / "data" / "results")
+        answer = await client.get("/readyz")
+        assert (answer.status_code, answer.json()["error"]) == (503, "not ready: disk")
 
     async def test_a_server_that_shuts_down_is_not_ready(
         self, client: httpx.AsyncClient, site: Site

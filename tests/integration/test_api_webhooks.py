@@ -124,3 +124,17 @@ async def test_an_account_has_a_limited_number(client: httpx.AsyncClient) -> Non
     assert (await _add(client)).status_code == 200
     body = {"webhook_id": ids[0], "webhook_url": URL, "event": EVENT}
     assert_error(await client.post("/webhook/update", json=body), 400, "invalid_request")
+
+
+@pytest.mark.parametrize("webhook_id", ["\ud800", "\0", "a b", "x" * 200])
+async def test_what_cannot_be_an_id_is_a_404(client: httpx.AsyncClient, webhook_id: str) -> None:
+    body = {"webhook_id": webhook_id, "webhook_url": URL, "event": EVENT}
+    for path in ("/webhook/update", "/webhook/test"):
+        answer = await client.post(path, content=json.dumps(body))
+        assert_error(answer, 404, "not_found")
+    if webhook_id.isascii():
+        for path in ("/webhook/inactive", "/webhook/dispatch-logs"):
+            answer = await client.get(path, params={"webhook_id": webhook_id})
+            assert_error(answer, 404, "not_found")
+        answer = await client.get("/webhook/dispatch-logs", params={"request_id": webhook_id})
+        assert_error(answer, 404, "not_found")

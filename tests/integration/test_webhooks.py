@@ -102,6 +102,17 @@ async def test_a_receiver_that_asks_for_time_gets_it(stock: Stock) -> None:
         await until(lambda: len(log_of(stock, job_id)) == 2)
 
 
+@pytest.mark.parametrize(
+    "wish",
+    ["Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 -2359", "\xff"],
+)
+async def test_whatever_a_receiver_wishes_its_attempt_is_recorded(stock: Stock, wish: str) -> None:
+    courier = _courier(stock)
+    async with open_sink(answer(503, f"Retry-After: {wish}")) as sink, running(courier):
+        job_id = await asyncio.to_thread(announce, stock, sink.url)
+        await until(lambda: _statuses(stock, job_id) == [503])
+
+
 async def test_silence_is_a_failure_after_a_while(stock: Stock) -> None:
     courier = _courier(stock, timeout_s=0.3)
     async with open_sink(None) as sink, running(courier):

@@ -24,7 +24,6 @@ from photogram.core.errors import ConflictError, InsufficientCreditsError
 from photogram.generation.dispatcher import MAX_ATTEMPTS
 from photogram.generation.lease import ServerLease
 from photogram.generation.orders import KeptOrder
-from photogram.generation.recovery import take_over
 from photogram.generation.repository import jobs
 from photogram.generation.repository.jobs import FIRST_FENCE
 from photogram.generation.states import JobState
@@ -33,7 +32,7 @@ from photogram.ledger.entries import Balance
 from photogram.ledger.service import LedgerService
 from photogram.storage.database import Database
 from tests.unit.generation.ordering import ORDER
-from tests.unit.storage.stocked import FIGURES, PEPPER, new_job
+from tests.unit.storage.stocked import FIGURES, PEPPER, new_job, take_over
 
 NewDatabase = Callable[[], contextlib.AbstractContextManager[str]]
 
@@ -226,10 +225,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """Another server takes all jobs over: of those that may be painted again, each once."""
         self.database.close()
         self._open()
-        taken = {
-            orphan.id: orphan.fence
-            for orphan in self.database.transact(take_over, self.server_id, 1_000)
-        }
+        taken = {orphan.id: orphan.fence for orphan in take_over(self.database, self.server_id)}
         for job_id in list(self.held):
             owned = self.owned[job_id]
             if owned.is_durable and owned.attempt < MAX_ATTEMPTS:
@@ -238,7 +234,7 @@ class LedgerMachine(RuleBasedStateMachine):
             else:
                 self._release(job_id)
         assert taken == {}
-        assert self.database.transact(take_over, self.server_id) == []
+        assert take_over(self.database, self.server_id) == []
 
     @invariant()
     def the_sums_hold_and_the_balances_are_the_models(self) -> None:

@@ -64,7 +64,8 @@ def make_key(
 ) -> KeyInfo:
     """A new key in its maker's account: with the maker's rights, but for `change`.
 
-    What a limited key makes counts together with it; otherwise it could multiply its limits.
+    What a limited key makes counts together with it; otherwise it could multiply its limits. The
+    server's own rate is a limit of every key.
 
     Raises:
         AuthenticationError: The maker was revoked, or has expired, in the meantime.
@@ -77,7 +78,8 @@ def make_key(
     check_rights(rights)
     check_gift(own, rights, server_rate=server_rate)
     _check_number(connection, own.account_id)
-    counts_as = own.counted_id if own.is_limited else None
+    is_limited = own.is_limited or server_rate is not None
+    counts_as = own.counted_id if is_limited else None
     new = NewKeyRow(issued.key_id, own.account_id, issued.token_hash, name, rights, counts_as)
     return _add(connection, new, f"key:{own.key_id}")
 

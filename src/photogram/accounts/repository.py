@@ -11,7 +11,7 @@ from photogram.core import clock, ids
 from photogram.core.errors import RateLimitedError
 from photogram.storage.tables.columns import insert_unless_there
 from photogram.storage.tables.jobs import IS_OPEN, job
-from photogram.storage.tables.keys import admin_key, api_key, installation
+from photogram.storage.tables.keys import admin_key, api_key
 from photogram.storage.tables.ledger import account
 
 _KEY = select(api_key).where(api_key.c.id == bindparam("key_id"))
@@ -218,20 +218,6 @@ def revoke_operator_key(connection: Connection, key_id: str) -> bool | None:
         return True
     is_there = connection.execute(_OPERATOR_KEY, {"key_id": key_id}).one_or_none() is not None
     return False if is_there else None
-
-
-def find_installed(connection: Connection, name: str) -> str | None:
-    """What the database as a whole was made with."""
-    query = select(installation.c.value).where(installation.c.name == name)
-    return connection.execute(query).scalar()
-
-
-def install(connection: Connection, name: str, value: str) -> str:
-    """Write it, unless it is there; returns what is there then."""
-    connection.execute(insert_unless_there(installation), {"name": name, "value": value})
-    query = select(installation.c.value).where(installation.c.name == name)
-    installed: str = connection.execute(query).scalar_one()
-    return installed
 
 
 class _RightsValues(TypedDict):

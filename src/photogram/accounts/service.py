@@ -17,6 +17,7 @@ from photogram.core.errors import (
     InvalidRequestError,
     NotFoundError,
 )
+from photogram.storage import installation
 from photogram.storage.database import Database
 
 SERVER = "server"
@@ -46,9 +47,9 @@ class AccountService:
             ConfigurationError: It is another one.
         """
         own = keys.fingerprint(self._pepper)
-        found = self._database.transact(repository.find_installed, _PEPPER, readonly=True)
+        found = self._database.transact(installation.find, _PEPPER, readonly=True)
         if found is None:
-            found = self._database.transact(repository.install, _PEPPER, own)
+            found = self._database.transact(installation.install, _PEPPER, own)
         if not hmac.compare_digest(found, own):
             raise ConfigurationError(
                 "the data folder does not belong to this database: its file `pepper` is not the one"

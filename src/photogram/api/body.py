@@ -24,7 +24,7 @@ from photogram.core.errors import (
 MAX_BODY_BYTES = 1024 * 1024
 BODY_TIMEOUT_S = 15.0
 MAX_DEPTH = 8
-_MAX_FORM_FIELDS = 100
+MAX_FIELDS = 100
 # A body without files that is as large is read to its end and thrown away, so that clients that
 # write first and read later still get to see the 413.
 MAX_UPLOAD_BYTES = 20 * 1024 * 1024
@@ -107,7 +107,9 @@ def _may_be_json(content_type: str, body: bytes) -> bool:
 
 
 def parse_json(body: bytes) -> Fields:
-    """Parse one JSON object strictly: UTF-8, no repeated name, at most `MAX_DEPTH` levels.
+    """Parse one JSON object strictly: UTF-8, no repeated name, with limits on its shape.
+
+    It has at most `MAX_FIELDS` fields of its own, and `MAX_DEPTH` levels.
 
     Raises:
         InvalidRequestError: With what is wrong and where.
@@ -129,6 +131,8 @@ def parse_json(body: bytes) -> Fields:
         raise InvalidRequestError("the body holds a number of too many digits") from None
     if not isinstance(value, dict):
         raise InvalidRequestError("the body must be a JSON object")
+    if len(value) > MAX_FIELDS:
+        raise InvalidRequestError(f"the body has {len(value)} fields; it may have {MAX_FIELDS}")
     _check_depth(value)
     return value
 
@@ -173,8 +177,8 @@ async def _parse_form(request: Request, body: bytes) -> Fields:
         form = await MultiPartParser(
             request.headers,
             stream(),
-            max_files=_MAX_FORM_FIELDS,
-            max_fields=_MAX_FORM_FIELDS,
+            max_files=MAX_FIELDS,
+            max_fields=MAX_FIELDS,
             max_part_size=MAX_BODY_BYTES,
         ).parse()
     except MultiPartException as error:

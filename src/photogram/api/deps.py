@@ -6,7 +6,7 @@
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import Annotated, Final, cast
 
 from fastapi import Depends, params
 from fastapi.security import APIKeyHeader, HTTPBearer
@@ -25,6 +25,12 @@ from photogram.ledger.service import LedgerService
 from photogram.storage.database import Database
 from photogram.storage.folder import DataFolder
 from photogram.webhooks.service import WebhookService
+
+MAX_LISTENERS: Final = 64
+"""Of one account, at once."""
+
+MAX_UPLOADS: Final = 4
+"""At once, of all accounts: each takes twice its body of memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +135,29 @@ async def hold_slot(
         if principal.jobs_at_once is not None:
             key_id, of_key = principal.counted_id, principal.jobs_at_once
             stack.enter_context(slots.hold(key_id, of_key, whose="this key"))
+        yield
+
+
+async def hold_listener(request: Request, principal: PrincipalDep) -> AsyncIterator[None]:
+    """One of the account's places to listen to a job, until the listener leaves.
+
+    Raises:
+        RateLimitedError: All of them are taken.
+    """
+    slots = cast(Slots, request.app.state.slots)
+    holder = f"listeners of {principal.account_id}"
+    with slots.hold(holder, MAX_LISTENERS, whose="this account, as a listener,"):
+        yield
+
+
+async def hold_upload(request: Request) -> AsyncIterator[None]:
+    """One of the server's places to upload files, until the answer is sent.
+
+    Raises:
+        RateLimitedError: All of them are taken.
+    """
+    slots = cast(Slots, request.app.state.slots)
+    with slots.hold("uploads", MAX_UPLOADS, whose="this server, for uploads,"):
         yield
 
 

@@ -153,9 +153,11 @@ def job_answer(name: str, job: JobRecord, advance: Advance, links: Links) -> Tol
     """
     if job.state in OPEN_STATES:
         return status_answer(name, job, advance)
-    figures = job.figures
-    if figures is None:
+    if job.state != JobState.SUCCEEDED:
         return failed_answer(name, job)
+    figures = job.figures
+    if figures is None:  # of a version that kept no pictures
+        return status_answer(name, job, advance)
     images = [JobImage.of(each, links) for each in job.images]
     return JobAnswer(
         request_id=name,

@@ -20,6 +20,8 @@ from photogram.ledger.pricing import parse_credits
 from photogram.ledger.reports import Period, Usage
 
 _MAX_SHOWN = 40
+_MAX_PROBLEMS = 20
+_MAX_SCOPES = 16
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -47,10 +49,10 @@ class KeyBody(BaseModel):
 
     name: str | None = Field(None, description="What it is for.")
     scopes: list[str] | None = Field(
-        None, description="Of `generate`, `read`, `webhooks` and `keys`."
+        None, max_length=_MAX_SCOPES, description="Of `generate`, `read`, `webhooks` and `keys`."
     )
     requests_per_minute: StrictInt | None = Field(
-        None, description="Requests for pictures; null: the server's limit."
+        None, description="Requests for pictures, prices and keys; null: the server's limit."
     )
     jobs_at_once: StrictInt | None = Field(
         None, description="Requests under way; null: only the account's limit."
@@ -205,7 +207,7 @@ async def read_body(request: Request, model: type[Model], *, may_be_empty: bool 
     """A request's JSON as one of the models of what is asked for.
 
     Raises:
-        InvalidRequestError: It cannot be read, or a field is wrong; all are named.
+        InvalidRequestError: It cannot be read, or a field is wrong; at least the first are named.
     """
     is_empty = request.headers.get("content-length", "0") == "0"
     if may_be_empty and is_empty and "transfer-encoding" not in request.headers:
@@ -216,7 +218,7 @@ async def read_body(request: Request, model: type[Model], *, may_be_empty: bool 
     except ValidationError as error:
         details = [
             ErrorDetail(".".join(map(str, each["loc"]))[:_MAX_SHOWN], each["msg"])
-            for each in error.errors(include_url=False, include_input=False)
+            for each in error.errors(include_url=False, include_input=False)[:_MAX_PROBLEMS]
         ]
     words = "; ".join(f"{detail.field}: {detail.message}" for detail in details)
     raise InvalidRequestError(words, details=details)
@@ -237,16 +239,3 @@ def describe_body(model: type[BaseModel], *, is_required: bool = True) -> dict[s
     schema = model.model_json_schema()
     content = {"application/json": {"schema": schema}}
     return {"requestBody": {"required": is_required, "content": content}}
-
-
-def describe_parameters(place: str, *names: str) -> dict[str, Any]:
-    """Parameters for the OpenAPI document.
-
-    Not arguments of the functions: FastAPI would announce a 422 for them, which is never sent.
-    """
-    return {
-        "parameters": [
-            {"name": name, "in": place, "required": place == "path", "schema": {"type": "string"}}
-            for name in names
-        ]
-    }

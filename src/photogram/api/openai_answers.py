@@ -12,6 +12,7 @@ from typing import Literal, Self, cast
 from pydantic import BaseModel, Field
 
 from photogram.api.errors import openai_error_body
+from photogram.api.links import Links
 from photogram.api.openai_request import OpenaiRequest
 from photogram.api.streaming import ServerEvent
 from photogram.core import clock
@@ -72,9 +73,10 @@ class Usage(BaseModel):
 
 
 class OpenaiImage(BaseModel):
-    """One picture."""
+    """One picture: the file itself, or where it is."""
 
-    b64_json: str
+    b64_json: str | None = None
+    url: str | None = None
 
 
 class _Picture(BaseModel):
@@ -116,16 +118,22 @@ class OpenaiCompletedEvent(_Finished):
     b64_json: str
 
 
-def images_answer(outcome: Outcome, asked: OpenaiRequest, model: ModelInfo) -> OpenaiImagesAnswer:
+def images_answer(
+    outcome: Outcome, asked: OpenaiRequest, model: ModelInfo, links: Links
+) -> OpenaiImagesAnswer:
     """The answer to a request that has run and was paid for."""
-    files = [b64encode(image.data).decode("ascii") for image in outcome.finished.images]
+    if asked.wants_urls:
+        data = [OpenaiImage(url=links.files + file.file_name) for file in outcome.files]
+    else:
+        files = (b64encode(image.data).decode("ascii") for image in outcome.finished.images)
+        data = [OpenaiImage(b64_json=file) for file in files]
     return OpenaiImagesAnswer(
         created=made_at(outcome.finished.job_id),
-        data=[OpenaiImage(b64_json=file) for file in files],
+        data=data,
         output_format=asked.output_format,
         quality=asked.quality,
         size=asked.size,
-        usage=Usage.of(outcome, model, len(files)),
+        usage=Usage.of(outcome, model, len(data)),
     )
 
 

@@ -19,7 +19,7 @@ from photogram.api.schemas import (
     read_request,
     read_values,
 )
-from photogram.core.errors import NotFoundError
+from photogram.core.errors import ErrorDetail, InvalidRequestError, NotFoundError
 from photogram.core.messages import ModelInfo
 
 DEFAULT_MODEL = "flux-dev"
@@ -77,8 +77,9 @@ OPENAI_ATTRIBUTES: tuple[Attribute, ...] = (
         "response_format",
         "choice",
         "b64_json",
-        "Pictures are in the answer itself.",
-        choices=("b64_json",),
+        "Pictures are in the answer itself; or `url`: at addresses that need no key, for as long as "
+        "the server keeps [files](#files). Not with `stream`.",
+        choices=("b64_json", "url"),
     ),
     Attribute(
         "background",
@@ -124,6 +125,7 @@ class OpenaiRequest:
     quality: Literal["low", "medium", "high"]
     output_format: Literal["png", "jpeg", "webp"]
     is_streamed: bool
+    wants_urls: bool
 
 
 def sizes_of(model: ModelInfo) -> Mapping[str, tuple[str, str]]:
@@ -157,7 +159,7 @@ def read_openai_request(fields: Fields, model: ModelInfo, *, is_strict: bool) ->
         is_strict: A field without effect is an error.
 
     Raises:
-        InvalidRequestError: With one detail for each field that is wrong, in OpenAI's words.
+        InvalidRequestError: With a detail for each field that is wrong, in OpenAI's words.
         NotFoundError: It is for another model.
     """
     given = given_fields(fields)
@@ -170,6 +172,9 @@ def read_openai_request(fields: Fields, model: ModelInfo, *, is_strict: bool) ->
     ]
     useless = () if model.has_guidance else ("guidance",)
     values, ignored = read_values(attributes, given, useless, is_strict=is_strict)
+    if values["stream"] and values["response_format"] == "url":
+        message = "response_format must be b64_json in a stream, whose events hold the pictures"
+        raise InvalidRequestError(message, details=[ErrorDetail("response_format", message)])
     ratio, megapixels = sizes.get(str(values["size"]), ("1:1", "1"))
     quality = cast(Literal["low", "medium", "high"], values["quality"])
     ours: Fields = {
@@ -192,4 +197,5 @@ def read_openai_request(fields: Fields, model: ModelInfo, *, is_strict: bool) ->
         quality=quality,
         output_format=cast(Literal["png", "jpeg", "webp"], values["output_format"]),
         is_streamed=bool(values["stream"]),
+        wants_urls=values["response_format"] == "url",
     )

@@ -72,6 +72,19 @@ def request_schema(attributes: Sequence[Attribute] = ATTRIBUTES) -> dict[str, An
     return {"type": "object", "required": required, "properties": properties}
 
 
+def describe_parameters(place: str, *names: str) -> dict[str, Any]:
+    """Parameters of an operation, in its ``path`` or ``query``.
+
+    Not arguments of the functions: FastAPI would announce a 422 for them, which is never sent.
+    """
+    return {
+        "parameters": [
+            {"name": name, "in": place, "required": place == "path", "schema": {"type": "string"}}
+            for name in names
+        ]
+    }
+
+
 def attribute_table(attributes: Sequence[Attribute] = ATTRIBUTES) -> str:
     """A table of attributes in Markdown, as ``docs/api.md`` shows it."""
     lines = ["| attribute | type | default | values | notes | price |", "|---|---|---|---|---|---|"]

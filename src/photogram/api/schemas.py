@@ -27,6 +27,7 @@ PIXEL_FACTORS = {"1": Decimal(1), "0.25": Decimal("0.25")}
 
 _RANDOM_SEED = -1
 _MAX_IGNORED_CHARACTERS = 1000
+_MAX_PROBLEMS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ def read_request(
         useless: Names of attributes that have no effect on this route.
 
     Raises:
-        InvalidRequestError: With one detail for each field that is wrong.
+        InvalidRequestError: With a detail for each field that is wrong, for many the first ones.
     """
     given = given_fields(fields)
     if not model.has_guidance:
@@ -116,7 +117,7 @@ def read_values(
         The values by name, and the names of what was given and has no effect (percent-encoded).
 
     Raises:
-        InvalidRequestError: With one detail for each field that is wrong.
+        InvalidRequestError: With a detail for each field that is wrong, for many the first ones.
     """
     values: dict[str, Value] = {}
     problems: list[ErrorDetail] = []
@@ -133,6 +134,7 @@ def read_values(
     ignored += [name for name in useless if name in given]
     problems += _problems_of_others(given, ignored, is_strict=is_strict)
     if problems:
+        del problems[_MAX_PROBLEMS:]
         raise InvalidRequestError("; ".join(each.message for each in problems), details=problems)
     return values, tuple(map(_printable, ignored))
 

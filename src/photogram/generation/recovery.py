@@ -5,12 +5,11 @@ same picture. A job whose client waited at the lost connection is closed, and it
 """
 
 import asyncio
-from datetime import datetime
 from typing import Final
 
 import structlog
-from sqlalchemy import Connection
 
+from photogram.core import clock
 from photogram.core.errors import (
     DeadlineExceededError,
     EngineFailedError,
@@ -21,12 +20,10 @@ from photogram.core.messages import DRAINING
 from photogram.generation.closing import Holding
 from photogram.generation.dispatcher import MAX_ATTEMPTS, POISON
 from photogram.generation.lease import LEASE
-from photogram.generation.repository import jobs, servers
+from photogram.generation.repository import servers
 from photogram.generation.repository.servers import Orphan
 from photogram.generation.service import GenerationService
-from photogram.generation.states import JobState
 from photogram.storage.database import Database
-from photogram.storage.instants import database_now
 
 SERVER_RESTARTED: Final = "server_restarted"
 
@@ -38,28 +35,9 @@ _AT_ONCE: Final = 16
 _WORDS: Final = {
     SERVER_RESTARTED: "the server was restarted; the request was not billed",
     POISON: "the server ended each time it worked on this request; it was set aside and not billed",
-    DeadlineExceededError.code: DeadlineExceededError().message,
 }
 
 _log = structlog.get_logger(__name__)
-
-
-def take_over(connection: Connection, server_id: str, at_most: int = _AT_ONCE) -> list[Orphan]:
-    """Take jobs whose server is gone; close those that are not to be painted again.
-
-    Returns:
-        Those that are.
-    """
-    now = database_now(connection)
-    durable = []
-    for orphan in servers.take_orphans(connection, server_id, at_most):
-        code = _reason_to_end(orphan, now)
-        if code is None:
-            durable.append(orphan)
-            continue
-        words = _WORDS[code]
-        jobs.fail(connection, orphan.id, orphan.fence, JobState.FAILED, code, words)
-    return durable
 
 
 class Recovery:
@@ -80,17 +58,28 @@ class Recovery:
         """Take over what there is, now and every so often, until cancelled."""
         while True:
             try:
-                orphans = await self._database.run(take_over, self._server_id)
+                orphans = await self._database.run(servers.take_over, self._server_id, _AT_ONCE)
             except PhotogramError as error:
                 _log.warning("no_jobs_taken_over", reason=error.message)
                 # Who could not renew his lease meanwhile is not dead: he gets the time to.
                 await asyncio.sleep(LEASE.total_seconds())
                 continue
-            for orphan in orphans:
+            for orphan in await self._end_hopeless(orphans):
                 _log.info("job_taken_over", job_id=orphan.id, attempt=orphan.attempt)
                 await self._resume(orphan)
             if not orphans:
                 await asyncio.sleep(_INTERVAL_S)
+
+    async def _end_hopeless(self, orphans: list[Orphan]) -> list[Orphan]:
+        """Close those that are not to be painted again; returns the others."""
+        durable = []
+        for orphan in orphans:
+            reason = reason_to_end(orphan)
+            if reason is None:
+                durable.append(orphan)
+            else:
+                await self._give_up(orphan, reason)
+        return durable
 
     async def _resume(self, orphan: Orphan) -> None:
         """Wait for a place in the engine."""
@@ -110,12 +99,21 @@ class Recovery:
             return
 
     async def _give_up(self, orphan: Orphan, error: PhotogramError) -> None:
-        await self._generation.give_up(Holding(orphan.id, orphan.fence, 0.0), error)
+        """Close it in a transaction of its own, which holds the rows of one customer alone."""
+        try:
+            await self._generation.give_up(Holding(orphan.id, orphan.fence, 0.0), error)
+        except Exception:  # noqa: BLE001 - as above
+            _log.exception("a job could not be closed", job_id=orphan.id)
 
 
-def _reason_to_end(orphan: Orphan, now: datetime) -> str | None:
+def reason_to_end(orphan: Orphan) -> PhotogramError | None:
+    """What a job fails of that is not to be painted again; None where it is."""
     if not orphan.is_durable or not orphan.request:
-        return SERVER_RESTARTED
-    if orphan.deadline_at is not None and orphan.deadline_at <= now:
-        return DeadlineExceededError.code
-    return POISON if orphan.attempt >= MAX_ATTEMPTS else None
+        code = SERVER_RESTARTED
+    elif orphan.deadline_at is not None and orphan.deadline_at <= clock.now():
+        return DeadlineExceededError()
+    elif orphan.attempt >= MAX_ATTEMPTS:
+        code = POISON
+    else:
+        return None
+    return EngineFailedError(_WORDS[code], code=code)

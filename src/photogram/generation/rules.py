@@ -44,9 +44,15 @@ class Rules:
         )
 
     def price_of_made_micro(self, order: Order, held_micro: int, finished: Finished) -> int:
-        """The price of what was really made; never more than was held."""
+        """What was held, or of it the share of what was really made, rounded half up.
+
+        The job keeps its price also where a server with other prices ends it.
+        """
         made = replace(order, num_images=len(finished.images), num_steps=finished.num_steps)
-        return min(self.price_micro(made), held_micro)
+        if made == order:
+            return held_micro
+        made_micro, whole_micro = self.price_micro(made), max(self.price_micro(order), 1)
+        return min((2 * held_micro * made_micro + whole_micro) // (2 * whole_micro), held_micro)
 
     def timeout_s(self, order: Order, terms: Terms) -> float:
         """How long the job may take from its admission on."""

@@ -94,6 +94,14 @@ class GenerationService:
         self.shelf = Shelf(database, engine, results, self._dispatcher.live)
         self._admissions: set[asyncio.Task[Run]] = set()
 
+    def has_room(self) -> bool:
+        """Whether there is room for another job's pictures."""
+        try:
+            self._results.check_space()
+        except StorageError:
+            return False
+        return True
+
     def quote(self, order: Order) -> int:
         """What the order costs, in micro-credits."""
         return self._rules.price_micro(order)

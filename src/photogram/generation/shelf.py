@@ -75,9 +75,7 @@ class Shelf:
 
     async def page(self, account_id: str, wanted: JobFilter, *, offset: int, limit: int) -> JobPage:
         """A part of an account's jobs."""
-        return await self._database.run(
-            records.page, account_id, wanted, offset, limit, readonly=True
-        )
+        return await self._database.browse(records.page, account_id, wanted, offset, limit)
 
     def advance(self, job_id: str) -> Advance:
         """How far a job is that was found open; nothing is known of one at another server."""

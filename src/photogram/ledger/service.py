@@ -123,7 +123,7 @@ class LedgerService:
     async def report_usage(self, period: Period, account_id: str | None = None) -> list[Usage]:
         """`usage`, from asyncio; one at a time, whoever asks."""
         async with self._survey:
-            return await asyncio.to_thread(self.usage, period, account_id)
+            return await self._database.browse(reports.usage, period, account_id)
 
     def accounts(self, limit: int, after: str = "") -> list[AccountSummary]:
         """So many accounts by name, from the first whose name comes after `after`."""
@@ -137,7 +137,7 @@ class LedgerService:
         """`check` now and every so often, until cancelled; what does not hold is logged."""
         while True:
             try:
-                report = await asyncio.to_thread(self.check)
+                report = await self._database.browse(audit.audit)
             except StorageError as error:
                 _log.warning("the_ledger_was_not_checked", reason=error.message)
             else:

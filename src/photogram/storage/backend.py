@@ -11,12 +11,15 @@ from photogram.core.errors import StorageError
 OUTCOME_UNKNOWN: Final = "storage_outcome_unknown"
 """The code of a `StorageError` after which a transaction may have happened, or not."""
 
+NUM_SURVEYS: Final = 4
+"""Long reads that may run at once, on connections beside those of the transactions."""
+
 
 class Backend(Protocol):
     """One place where data is kept. Its engine's connections begin nothing by themselves.
 
     Attributes:
-        num_threads: Transactions that may run at once.
+        num_threads: Transactions that may run at once, beside `NUM_SURVEYS` long reads.
     """
 
     engine: Engine

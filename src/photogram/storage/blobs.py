@@ -1,8 +1,10 @@
 """Finished files in one folder: written whole and durably, found by name, removed.
 
-Names come from the server alone and say nothing of a path. It knows nothing of jobs or pictures.
+Names come from the server alone and say nothing of a path. A folder belongs to one database, since
+files that it does not know are removed. It knows nothing of jobs or pictures.
 """
 
+import contextlib
 import os
 import re
 import secrets
@@ -12,9 +14,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from photogram.core import clock
-from photogram.core.errors import NotFoundError, StorageError
+from photogram.core.errors import ConfigurationError, NotFoundError, StorageError
+from photogram.storage.files import new_file
 
 _NAME = re.compile(r"[0-9a-f]{32}\.[a-z]{3,4}")
+_OWNER_NAME = "database"
 _DRAFT_SUFFIX = ".part"
 _DRAFT_LIFE = timedelta(hours=1)  # another server may be writing a younger one
 
@@ -54,6 +58,37 @@ class BlobFolder:
                     draft.unlink(missing_ok=True)
         except OSError as error:
             raise _refusal(error) from error
+
+    def claim(self, database_id: str) -> None:
+        """Prove that the folder is this database's; an empty one becomes its own.
+
+        Args:
+            database_id: As the folder's file `database` says it.
+
+        Raises:
+            ConfigurationError: It is another database's, or holds files and does not say whose.
+            StorageError: It cannot be read or written.
+        """
+        marker = self._path / _OWNER_NAME
+        try:
+            if not marker.exists():
+                if next(self.names(), None) is not None:
+                    raise ConfigurationError(
+                        f"the results folder {self._path} holds files and does not say of which"
+                        f" database: if they are this one's, write its id {database_id} into"
+                        f" {marker}; otherwise set another folder"
+                    )
+                # Of two databases, the first one's stays.
+                with contextlib.suppress(FileExistsError), new_file(marker) as draft:
+                    draft.write_text(f"{database_id}\n")
+            owner = marker.read_text(errors="replace").strip()
+        except OSError as error:
+            raise _refusal(error) from error
+        if owner != database_id:
+            raise ConfigurationError(
+                f"the results folder {self._path} belongs to the database {owner!r}, and this is the"
+                f" database {database_id!r}: set another results folder, or the database of this one"
+            )
 
     def check_space(self) -> None:
         """Whether there is room for results.

@@ -2,7 +2,8 @@
 
 All work runs on threads of its own: a cancelled asyncio task stops waiting, but never tears a
 transaction (drivers for asyncio do). SQLite gets one thread, since it has one writer; PostgreSQL as
-many as connections. Other processes, such as the CLI, use the same database at the same time. It
+many as connections. Long reads have threads and connections of their own, and wait for each other
+alone. Other processes, such as the CLI, use the same database at the same time. It
 knows nothing of what the functions do, nor of what SQLite and PostgreSQL do differently.
 """
 
@@ -17,10 +18,11 @@ from typing import Final, TypeVar, TypeVarTuple
 from pysqlite3 import dbapi2
 from sqlalchemy import Connection, make_url
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnectionError
 
 from photogram.core.errors import StorageError
 from photogram.storage import schema
-from photogram.storage.backend import Backend
+from photogram.storage.backend import NUM_SURVEYS, Backend
 from photogram.storage.files import new_file
 from photogram.storage.postgres import Postgres
 from photogram.storage.sqlite import Sqlite
@@ -30,6 +32,8 @@ _PATIENCE_MIN_S: Final = 0.01
 _RETRY_FIRST_S: Final = 0.01
 _RETRY_MOST_S: Final = 0.5
 _NUM_CONNECTIONS: Final = 8
+_BUSY: Final = "the database is busy; try again in a moment"
+_RETRY_BUSY_S: Final = 1.0
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -47,6 +51,7 @@ class Database:
         self._backend = backend
         self._patience_s = patience_s
         self._threads = ThreadPoolExecutor(backend.num_threads, thread_name_prefix="database")
+        self._surveyors = ThreadPoolExecutor(NUM_SURVEYS, thread_name_prefix="survey")
 
     @classmethod
     def open(
@@ -110,6 +115,7 @@ class Database:
 
     def close(self) -> None:
         """Wait for the transactions that run, and close all connections."""
+        self._surveyors.shutdown(cancel_futures=True)
         self._threads.shutdown()
         self._backend.close()
 
@@ -137,17 +143,16 @@ class Database:
         return self._submit(fn, *args, readonly=readonly).result()
 
     def survey(self, fn: Callable[[Connection, *Args], T], *args: *Args) -> T:
-        """A long read of one snapshot, in this thread and on a connection of its own.
+        """A long read of one snapshot; it keeps no transaction waiting, and few run at once.
 
         Raises:
             StorageError: The database is busy or broken.
         """
-        try:
-            with self._backend.engine.connect() as connection:
-                self._backend.begin_survey(connection)
-                return fn(connection, *args)
-        except DBAPIError as error:
-            raise self._backend.told(error) from error
+        return self._submit_survey(fn, *args).result()
+
+    async def browse(self, fn: Callable[[Connection, *Args], T], *args: *Args) -> T:
+        """`survey` from asyncio; a cancelled caller stops waiting."""
+        return await asyncio.shield(asyncio.wrap_future(self._submit_survey(fn, *args)))
 
     async def ping(self) -> None:
         """Write something harmless, durably.
@@ -172,10 +177,25 @@ class Database:
                 except DBAPIError as error:
                     if not self._backend.may_repeat(error) or time.monotonic() + delay_s > deadline:
                         raise self._backend.told(error) from error
+                except NoConnectionError as error:
+                    raise StorageError(_BUSY, retry_after_s=_RETRY_BUSY_S) from error
                 time.sleep(delay_s)
                 delay_s = min(2 * delay_s, _RETRY_MOST_S)
 
         return self._threads.submit(transaction)
+
+    def _submit_survey(self, fn: Callable[[Connection, *Args], T], *args: *Args) -> Future[T]:
+        def read() -> T:
+            try:
+                with self._backend.engine.connect() as connection:
+                    self._backend.begin_survey(connection)
+                    return fn(connection, *args)
+            except DBAPIError as error:
+                raise self._backend.told(error) from error
+            except NoConnectionError as error:
+                raise StorageError(_BUSY, retry_after_s=_RETRY_BUSY_S) from error
+
+        return self._surveyors.submit(read)
 
     def _transaction(
         self,

@@ -23,7 +23,7 @@ from sqlalchemy import URL, Connection, create_engine
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from photogram.core.errors import ConfigurationError, StorageError
-from photogram.storage.backend import OUTCOME_UNKNOWN
+from photogram.storage.backend import NUM_SURVEYS, OUTCOME_UNKNOWN
 
 _MIN_VERSION: Final = 150_000
 _CONNECT_TIMEOUT_S: Final = 5
@@ -75,7 +75,7 @@ class Postgres:
             self._url,
             isolation_level="AUTOCOMMIT",  # `begin` alone begins transactions
             pool_size=num_connections,
-            max_overflow=num_connections,  # surveys, and looking into lost commits
+            max_overflow=num_connections + NUM_SURVEYS,  # to look into lost commits, and surveys
             hide_parameters=True,  # an error's text is logged
             connect_args={
                 "connect_timeout": _CONNECT_TIMEOUT_S,

@@ -17,6 +17,7 @@ from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from photogram.core.errors import StorageError
+from photogram.storage.backend import NUM_SURVEYS
 
 _RETRY_BUSY_S: Final = 1.0
 _RETRY_BROKEN_S: Final = 10.0
@@ -69,7 +70,8 @@ class Sqlite:
             URL.create("sqlite", database=str(path)),
             module=driver,
             pool_size=1,
-            max_overflow=1,  # a survey
+            max_overflow=NUM_SURVEYS + 1,  # and a backup
+            pool_timeout=busy_timeout_s,
             hide_parameters=True,  # an error's text is logged
             connect_args={"isolation_level": None},  # `begin` alone begins transactions
         )

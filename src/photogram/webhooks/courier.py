@@ -165,9 +165,12 @@ class Courier:
         started = time.perf_counter()
         answer: Answer | None = None
         reason: str | None = None
+        wanted_s = 0.0
         try:
             async with asyncio.timeout(self._attempt_timeout_s):
-                answer = await self._post(parcel, started_at)
+                given = await self._post(parcel, started_at)
+            wanted_s = retry_after_s(given.retry_after, clock.now())
+            answer = given
         except AddressError as error:
             reason = f"The URL {error}."
         except ExchangeError as error:
@@ -180,7 +183,7 @@ class Courier:
         duration_s = time.perf_counter() - started
         if answer is None:
             return Attempt(started_at, duration_s, error=reason)
-        return Attempt(started_at, duration_s, answer.status, retry_after=answer.retry_after)
+        return Attempt(started_at, duration_s, answer.status, wanted_delay_s=wanted_s)
 
     async def _post(self, parcel: Parcel, at: datetime) -> Answer:
         target = self._guard.parse(parcel.url)
@@ -203,7 +206,7 @@ def _judge(parcel: Parcel, attempt: Attempt) -> tuple[Outcome | None, timedelta]
     if parcel.attempt > len(DELAYS_S) or parcel.event_type == TEST:
         return Outcome.GIVEN_UP, timedelta()
     delay_s = DELAYS_S[parcel.attempt - 1] * random.uniform(1, 1 + _JITTER)  # noqa: S311 - spreads load
-    wanted_s = min(retry_after_s(attempt.retry_after, clock.now()), _MAX_WANTED_S)
+    wanted_s = min(attempt.wanted_delay_s, _MAX_WANTED_S)
     return None, timedelta(seconds=max(delay_s, wanted_s))
 
 
@@ -218,6 +221,6 @@ def retry_after_s(value: str | None, now: datetime) -> float:
         return float(value)
     try:
         until = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+        return (until.replace(tzinfo=until.tzinfo or UTC) - now).total_seconds()
+    except (ValueError, OverflowError):
         return 0.0
-    return (until.replace(tzinfo=until.tzinfo or UTC) - now).total_seconds()

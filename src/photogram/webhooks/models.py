@@ -91,13 +91,17 @@ class Parcel:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of one attempt: a status, or a sentence that says why there is none."""
+    """What came of one attempt: a status, or a sentence that says why there is none.
+
+    Attributes:
+        wanted_delay_s: Seconds that the receiver wants to be left alone for.
+    """
 
     started_at: datetime
     duration_s: float
     status: int | None = None
     error: str | None = None
-    retry_after: str | None = None
+    wanted_delay_s: float = 0.0
 
     @property
     def is_received(self) -> bool:

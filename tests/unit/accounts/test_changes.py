@@ -140,6 +140,13 @@ class TestMaking:
         made = stock.accounts.make_key(holder, None, {"spend_cap_micro": 5})
         assert made.info.counts_as is None
 
+    async def test_under_a_servers_rate_all_children_count_with_their_maker(
+        self, stock: Stock
+    ) -> None:
+        maker, holder = await _holder(stock)
+        made = stock.accounts.make_key(holder, None, {}, server_rate=60)
+        assert made.info.counts_as == maker.key_id
+
     async def test_a_holder_has_the_rights_that_its_key_has_now(self, stock: Stock) -> None:
         key, holder = await _holder(stock)
         stock.accounts.change_key(key.key_id, {"scopes": frozenset({Scope.KEYS})}, actor="cli")

@@ -1,6 +1,8 @@
+import json
+
 import pytest
 
-from photogram.api.body import MAX_DEPTH, parse_json
+from photogram.api.body import MAX_DEPTH, MAX_FIELDS, parse_json
 from photogram.core.errors import InvalidRequestError
 
 
@@ -22,6 +24,10 @@ from photogram.core.errors import InvalidRequestError
         (b"NaN", "must be a JSON object"),
         (b'{"a": 1, "a": 2}', "twice"),
         (b'{"a": {"b": 1, "b": 1}}', "twice"),
+        (
+            b"{" + b",".join(b'"%d": 1' % number for number in range(MAX_FIELDS + 1)) + b"}",
+            "101 fields; it may have 100",
+        ),
         (b'{"a": ' + b"9" * 5000 + b"}", "too many digits"),
         (b'{"a": ' + b"[" * 200_000, "deeper"),
         (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "deeper"),
@@ -48,3 +54,8 @@ def test_a_byte_order_mark_is_no_harm() -> None:
 def test_the_limit_of_depth_is_still_allowed() -> None:
     inner = MAX_DEPTH - 1
     assert parse_json(b'{"a": ' + b"[" * inner + b"]" * inner + b"}")
+
+
+def test_the_limit_of_fields_is_still_allowed() -> None:
+    fields: dict[str, object] = {str(number): 1 for number in range(MAX_FIELDS)}
+    assert parse_json(json.dumps(fields).encode()) == fields

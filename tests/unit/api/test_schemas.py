@@ -125,3 +125,13 @@ def test_names_of_ignored_fields_are_safe() -> None:
 def test_the_header_of_ignored_fields_is_short() -> None:
     assert ignored_header(["width", "height"]) == "width, height"
     assert len(ignored_header("y" * 9999)) == 1003
+
+
+def test_of_many_problems_the_first_are_told() -> None:
+    useless: dict[str, object] = {f"{number}{'x' * 200}": 1 for number in range(100)}
+    with pytest.raises(InvalidRequestError) as refused:
+        read_request({"steps": 0} | useless, FAKE_MODEL, is_strict=True)
+    fields = [detail.field for detail in refused.value.details]
+    assert fields[:2] == ["prompt", "steps"]
+    assert len(fields) == 20
+    assert len(refused.value.message) < 5000

@@ -66,6 +66,7 @@ def generation(
     job_timeout_s: float = 10,
     with_prompt: bool = False,
     database: Database | None = None,
+    prices: PriceTable = PRICES,
 ) -> GenerationService:
     """As a server that has just begun, whose predecessors are gone.
 
@@ -77,7 +78,7 @@ def generation(
         engine,
         Results(stock.blobs, timedelta(hours=24)),
         Rules(
-            prices=PRICES,
+            prices=prices,
             job_timeout_s=job_timeout_s,
             async_timeout_s=2 * job_timeout_s,
             jobs_per_account=1000,

@@ -1,27 +1,44 @@
 import asyncio
+import threading
+from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from sqlalchemy import Connection, text
 
+from photogram.accounts.models import Principal
 from photogram.core import clock
 from photogram.engine.fake import FakeEngine
 from photogram.generation.orders import KeptOrder, Terms
-from photogram.generation.recovery import take_over
 from photogram.generation.repository import jobs, servers
+from photogram.ledger import repository as ledger
+from photogram.ledger.pricing import PriceTable
+from tests.postgres import Cluster
 from tests.unit.generation.ordering import (
     ORDER,
     PRICE_MICRO,
+    Meddled,
     QueueingEngine,
     StuckEngine,
     end,
     generation,
     keyed,
+    once,
     order,
     recovering,
     until,
 )
-from tests.unit.storage.stocked import Stock, execute, start, succeed, take_over_all
+from tests.unit.storage.stocked import (
+    Stock,
+    execute,
+    new_job,
+    open_stock,
+    start,
+    succeed,
+    take_over,
+    take_over_all,
+)
 
 START_MICRO = 1_000_000
 
@@ -143,7 +160,7 @@ async def test_a_server_takes_nothing_of_one_that_lives(stock: Stock) -> None:
     service = generation(stock, QueueingEngine())
     await service.create(stock.customer, ORDER, terms=keyed())
     stock.database.transact(servers.register, "another", timedelta(seconds=15))
-    assert stock.database.transact(take_over, "another") == []
+    assert take_over(stock.database, "another") == []
 
 
 async def test_a_server_whose_lease_has_ended_does_not_take_its_own_jobs(stock: Stock) -> None:
@@ -152,7 +169,7 @@ async def test_a_server_whose_lease_has_ended_does_not_take_its_own_jobs(stock: 
     service = generation(stock, engine)
     run = await service.create(stock.customer, ORDER)
     stock.database.transact(servers.renew, service._server_id, timedelta())
-    assert stock.database.transact(take_over, service._server_id) == []
+    assert take_over(stock.database, service._server_id) == []
     engine.begin.set()
     assert (await service.result(run)).cost_micro == PRICE_MICRO
 
@@ -178,8 +195,8 @@ async def test_of_many_jobs_a_server_takes_a_few_at_a_time(stock: Stock) -> None
     stock.database.transact(servers.renew, service._server_id, timedelta())
     for name in ("one", "two"):
         stock.database.transact(servers.register, name, timedelta(seconds=15))
-    first = stock.database.transact(take_over, "one", 3)
-    second = stock.database.transact(take_over, "two", 3)
+    first = stock.database.transact(servers.take_over, "one", 3)
+    second = stock.database.transact(servers.take_over, "two", 3)
     assert (len(first), len(second)) == (3, 2)
     assert not {each.id for each in first} & {each.id for each in second}
     assert {each.fence for each in first + second} == {2}
@@ -195,7 +212,7 @@ async def test_what_is_taken_over_says_what_is_to_be_painted(
         stock.database.transact(execute, "UPDATE job SET deadline_at = NULL")
     stock.database.transact(servers.renew, service._server_id, timedelta())
     stock.database.transact(servers.register, "next", timedelta(seconds=15))
-    (orphan,) = stock.database.transact(take_over, "next")
+    (orphan,) = take_over(stock.database, "next")
     assert orphan.id == run.job_id
     assert KeptOrder.decode(orphan.request).order == ORDER
     assert orphan.held_micro == PRICE_MICRO
@@ -205,4 +222,61 @@ async def test_what_is_taken_over_says_what_is_to_be_painted(
         assert orphan.deadline_at is not None
         assert orphan.deadline_at > clock.now()
     stock.database.transact(jobs.leave, orphan.id, orphan.fence)
-    assert stock.database.transact(take_over, "next")[0].fence == 4
+    assert take_over(stock.database, "next")[0].fence == 4
+
+
+async def test_a_job_is_painted_again_at_the_price_that_it_was_admitted_at(stock: Stock) -> None:
+    job_id = await _orphan(stock)
+    free = PriceTable(Decimal(0), Decimal(0), Decimal(0))
+    service = generation(stock, FakeEngine(), prices=free)
+    async with recovering(stock, service):
+        assert await end(stock, job_id) == ("succeeded", None)
+    await service.close()
+    assert _paid(stock) == PRICE_MICRO
+
+
+async def test_a_job_whose_closing_breaks_does_not_keep_others(stock: Stock) -> None:
+    jobs_left = [await _orphan(stock, Terms()) for _ in range(2)]
+    durable = await _orphan(stock)
+    meddled = Meddled(stock.database)
+
+    async def break_off() -> None:
+        raise RuntimeError("a bug")
+
+    meddled.before[jobs.fail] = once(break_off)
+    service = generation(stock, FakeEngine(), database=meddled)
+    async with recovering(stock, service):
+        assert await end(stock, durable) == ("succeeded", None)
+        assert await end(stock, jobs_left[1]) == ("failed", "server_restarted")
+    assert stock.job(jobs_left[0]) == ("queued", None)
+    await service.close()
+
+
+async def test_a_customer_who_is_busy_keeps_no_other_ones_jobs_from_being_closed(
+    postgres: Cluster,
+) -> None:
+    """Each is closed by itself: together, they and an admission would wait for each other."""
+    with postgres.database() as url, open_stock(url, amount_micro=START_MICRO) as stock:
+        first = await _orphan(stock, Terms())
+        key = stock.accounts.create_key("bob")
+        bob = Principal(stock.accounts.account_id("bob"), key.key_id)
+        stock.ledger.grant(bob.account_id, START_MICRO, actor="test")
+        orphaned = replace(new_job(bob, 100), server_id=None)
+        stock.database.transact(jobs.admit, orphaned)
+        locked, may_go_on = threading.Event(), threading.Event()
+
+        def admit_slowly(connection: Connection) -> None:
+            ledger.lock(connection, bob.account_id)
+            locked.set()
+            may_go_on.wait(30)
+            jobs.admit(connection, new_job(bob, 100))
+
+        admission = asyncio.create_task(stock.database.run(admit_slowly))
+        await asyncio.to_thread(locked.wait, 30)
+        service = generation(stock, FakeEngine())
+        async with recovering(stock, service):
+            assert await end(stock, first) == ("failed", "server_restarted")
+            may_go_on.set()
+            await admission
+            assert await end(stock, orphaned.id) == ("failed", "server_restarted")
+        await service.close()

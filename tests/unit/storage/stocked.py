@@ -16,9 +16,10 @@ from photogram.accounts.service import AccountService
 from photogram.core import ids
 from photogram.generation.lease import ServerLease
 from photogram.generation.records import RunFigures
-from photogram.generation.recovery import take_over
-from photogram.generation.repository import jobs
+from photogram.generation.recovery import reason_to_end
+from photogram.generation.repository import jobs, servers
 from photogram.generation.repository.jobs import FIRST_FENCE, NewJob
+from photogram.generation.repository.servers import Orphan
 from photogram.generation.states import JobState
 from photogram.ledger.service import LedgerService
 from photogram.storage.blobs import BlobFolder
@@ -126,8 +127,21 @@ def take_over_all(database: Database) -> int:
     """What a server does first that has the database for itself; how many jobs were open."""
     lease = ServerLease(database, is_alone=True)
     num_open = database.transact(_states, readonly=True)
-    database.transact(take_over, lease.server_id, 1_000_000)
+    take_over(database, lease.server_id)
     return num_open["queued"] + num_open["running"]
+
+
+def take_over(database: Database, server_id: str) -> list[Orphan]:
+    """Close what is not to be painted again; returns what is."""
+    durable = []
+    for orphan in database.transact(servers.take_over, server_id, 1_000_000):
+        reason = reason_to_end(orphan)
+        if reason is None:
+            durable.append(orphan)
+            continue
+        closing = (JobState.FAILED, reason.error_code, reason.message)
+        database.transact(jobs.fail, orphan.id, orphan.fence, *closing)
+    return durable
 
 
 def execute(connection: Connection, statement: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from photogram.core.errors import NotFoundError, StorageError
+from photogram.core.errors import ConfigurationError, NotFoundError, StorageError
 from photogram.storage.blobs import BlobFolder, new_blob_name
 
 _HOURS_2 = 7200
@@ -106,3 +106,33 @@ def test_a_floor_is_kept(tmp_path: Path) -> None:
     BlobFolder(tmp_path).check_space()
     with pytest.raises(StorageError, match="nearly full"):
         BlobFolder(tmp_path, floor_bytes=2**62).check_space()
+
+
+class TestOwner:
+    def test_an_empty_folder_becomes_the_databases_and_stays_it(
+        self, folder: BlobFolder, tmp_path: Path
+    ) -> None:
+        folder.claim("ours")
+        folder.write({new_blob_name("png"): b"x"})
+        folder.claim("ours")
+        assert (tmp_path / "database").read_text() == "ours\n"
+        assert len(list(folder.names())) == 1
+
+    def test_another_databases_folder_is_refused_by_both_names(self, folder: BlobFolder) -> None:
+        folder.claim("theirs")
+        with pytest.raises(ConfigurationError, match=r"'theirs'.*'ours'"):
+            folder.claim("ours")
+
+    def test_files_of_nobody_knows_whom_are_refused_until_somebody_says_whose(
+        self, folder: BlobFolder, tmp_path: Path
+    ) -> None:
+        folder.write({new_blob_name("png"): b"x"})
+        with pytest.raises(ConfigurationError, match=r"write its id ours into .*/database;"):
+            folder.claim("ours")
+        assert not (tmp_path / "database").exists()
+        (tmp_path / "database").write_text("ours")
+        folder.claim("ours")
+
+    def test_a_folder_that_cannot_be_read_is_a_storage_error(self, tmp_path: Path) -> None:
+        with pytest.raises(StorageError):
+            BlobFolder(tmp_path / "nothing").claim("ours")

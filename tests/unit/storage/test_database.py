@@ -1,9 +1,11 @@
 import asyncio
+import contextlib
 import sqlite3
 import stat
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ from sqlalchemy import Connection
 
 from photogram.core.errors import ConflictError, StorageError
 from photogram.ledger.service import LedgerService
-from photogram.storage import schema
+from photogram.storage import installation, schema
+from photogram.storage.backend import NUM_SURVEYS
 from photogram.storage.database import Database
 from photogram.storage.sqlite import loses_wal_writes
 from tests.databases import sqlite_url
@@ -245,3 +248,61 @@ def test_a_disk_that_cannot_hold_the_mode_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(StorageError, match="cannot hold a database in wal mode"):
         Database.open(sqlite_url(tmp_path), driver=NetworkDisk())  # type: ignore[arg-type]
+
+
+def test_however_many_surveys_there_are_transactions_go_on(stock: Stock) -> None:
+    begun, may_end = threading.Semaphore(0), threading.Event()
+
+    def survey(connection: Connection) -> int:
+        begun.release()
+        may_end.wait(30)
+        return _num_keys(connection)
+
+    num = NUM_SURVEYS + 2
+    with ThreadPoolExecutor(num) as threads:
+        surveys = [threads.submit(stock.database.survey, survey) for _ in range(num)]
+        for _ in range(NUM_SURVEYS):
+            assert begun.acquire(timeout=30)
+        try:
+            stock.grant(1)
+            assert not begun.acquire(blocking=False)  # the others wait for the first
+        finally:
+            may_end.set()
+        assert [each.result() for each in surveys] == [1] * num
+
+
+def test_a_pool_without_a_free_connection_is_a_storage_error(path: Path) -> None:
+    database = Database.open(f"sqlite:///{path}", patience_s=0.05)
+    connections = [database._backend.engine.connect() for _ in range(NUM_SURVEYS + 2)]
+    try:
+        with pytest.raises(StorageError, match="busy") as refused:
+            database.transact(_num_keys)
+        assert refused.value.retry_after_s
+        with pytest.raises(StorageError, match="busy"):
+            database.survey(_num_keys)
+    finally:
+        for each in connections:
+            each.close()
+    assert database.transact(_num_keys) == 0
+    database.close()
+
+
+async def test_a_cancelled_reader_harms_nobody(stock: Stock) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def read(_connection: Connection) -> None:
+        begun.set()
+        may_end.wait(30)
+
+    reading = asyncio.create_task(stock.database.browse(read))
+    await asyncio.to_thread(begun.wait, 30)
+    reading.cancel()
+    await asyncio.wait({reading})
+    may_end.set()
+    assert await stock.database.browse(_num_keys) == 1
+
+
+def test_a_database_has_one_id(stock: Stock) -> None:
+    first = stock.database.transact(installation.database_id)
+    with contextlib.closing(Database.open(stock.url)) as other:
+        assert other.transact(installation.database_id) == first

@@ -32,10 +32,10 @@ def test_a_connection_that_breaks_at_a_commit_leaves_no_doubt(
     with BreakingProxy(tmp_path, postgres.socket) as proxy:
         database = Database.open(stock.url.replace(str(postgres.socket.parent), str(tmp_path)))
         proxy.break_at(COMMIT, is_forwarded=is_forwarded)
-        database.transact(execute, "UPDATE account SET name = name || '!' WHERE name LIKE 'ann%%'")
+        database.transact(execute, "UPDATE account SET name = name || '-2' WHERE name LIKE 'ann%%'")
         assert proxy.num_broken == 1
         database.close()
-    assert stock.accounts.account_id("ann!") == stock.customer.account_id
+    assert stock.accounts.account_id("ann-2") == stock.customer.account_id
 
 
 def test_a_commit_that_nobody_can_ask_about_is_told_as_such(
@@ -59,7 +59,7 @@ def test_a_connection_that_breaks_before_the_commit_is_made_again(
     calls = []
 
     def work(connection: Connection) -> None:
-        execute(connection, "UPDATE account SET name = name || '!' WHERE name LIKE 'ann%%'")
+        execute(connection, "UPDATE account SET name = name || '-2' WHERE name LIKE 'ann%%'")
         calls.append(connection)
         if len(calls) == 1:
             postgres.execute(kill)
@@ -67,7 +67,7 @@ def test_a_connection_that_breaks_before_the_commit_is_made_again(
 
     stock.database.transact(work)
     assert len(calls) == 2
-    assert stock.accounts.account_id("ann!") == stock.customer.account_id
+    assert stock.accounts.account_id("ann-2") == stock.customer.account_id
 
 
 def test_of_two_in_a_deadlock_one_is_done_again(stock: Stock) -> None:

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 
 from photogram.api.admin.deps import ActorDep
-from photogram.api.admin.limits import read_limit
+from photogram.api.admin.limits import read_limit, read_name
 from photogram.api.admin.schemas import (
     AccountAnswer,
     AccountBody,
@@ -30,7 +30,7 @@ router = APIRouter()
 @router.get("/accounts")
 async def list_accounts(request: Request, services: ServicesDep) -> AccountsAnswer:
     """By name, from the first whose name comes after `after`."""
-    limit, after = read_limit(request), request.query_params.get("after", "")
+    limit, after = read_limit(request), read_name(request, "after") or ""
     found = await asyncio.to_thread(services.ledger.accounts, limit, after)
     return AccountsAnswer(accounts=[AccountAnswer.of(summary) for summary in found])
 
@@ -48,7 +48,7 @@ async def make_account(
 @router.get("/keys")
 async def list_keys(request: Request, services: ServicesDep) -> KeysAnswer:
     """Those of one `account`, or all."""
-    name = request.query_params.get("account")
+    name = read_name(request, "account")
     return KeysAnswer.of(await asyncio.to_thread(services.accounts.list_keys, name))
 
 

@@ -10,9 +10,13 @@ from photogram.api.admin.schemas import GrantAnswer, GrantBody, RefundAnswer, Re
 from photogram.api.answers import as_credits
 from photogram.api.deps import ServicesDep
 from photogram.api.key_schemas import read_body
+from photogram.core.errors import NotFoundError
+from photogram.core.ids import is_sane
 from photogram.ledger.entries import grant_reference, refund_reference
 
 router = APIRouter()
+
+_MAX_SHOWN = 40
 
 
 @router.post("/grants")
@@ -36,6 +40,8 @@ async def grant(request: Request, services: ServicesDep, actor: ActorDep) -> Gra
 async def refund(request: Request, services: ServicesDep, actor: ActorDep) -> RefundAnswer:
     """Give back what a job has cost, or a part of it, once for each reference."""
     body = await read_body(request, RefundBody)
+    if not is_sane(body.job):
+        raise NotFoundError(f"there is no job {body.job[:_MAX_SHOWN]!r}")
     given_micro = await asyncio.to_thread(
         services.ledger.refund,
         body.job,

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 
 from photogram.api.admin.deps import OperatorsDep
-from photogram.api.admin.limits import read_limit
+from photogram.api.admin.limits import read_limit, read_name
 from photogram.api.admin.schemas import AuditAnswer, EntryAnswer, LedgerAnswer
 from photogram.api.deps import ServicesDep
 from photogram.api.key_schemas import UsageAnswer, read_period
@@ -34,6 +34,6 @@ async def check_ledger(services: ServicesDep) -> LedgerAnswer:
 @router.get("/audit")
 async def list_changes(request: Request, operators: OperatorsDep) -> AuditAnswer:
     """The newest first; with `before`, what is older than that entry."""
-    limit, before = read_limit(request), request.query_params.get("before")
+    limit, before = read_limit(request), read_name(request, "before")
     found = await asyncio.to_thread(operators.journal, limit, before)
     return AuditAnswer(entries=[EntryAnswer.of(entry) for entry in found])

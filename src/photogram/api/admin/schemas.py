@@ -2,9 +2,9 @@
 
 import json
 from datetime import datetime
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from photogram.api.answers import as_credits
 from photogram.api.key_schemas import Credits, KeyBody
@@ -12,7 +12,19 @@ from photogram.ledger.entries import LedgerReport
 from photogram.ledger.reports import AccountSummary
 from photogram.storage.journal import Entry
 
-_MAX_WORDS = 200
+_MAX_CHARACTERS = 200
+
+
+def _check_printable(words: str) -> str:
+    if not words.isprintable():
+        raise ValueError("must be printable text")
+    return words
+
+
+Words = Annotated[
+    str, Field(min_length=1, max_length=_MAX_CHARACTERS), AfterValidator(_check_printable)
+]
+"""What goes into the books as it is."""
 
 
 class AccountBody(BaseModel):
@@ -36,13 +48,11 @@ class GrantBody(BaseModel):
 
     account: str
     credits: Credits
-    reference: str = Field(
-        min_length=1,
-        max_length=_MAX_WORDS,
-        description="Such as an invoice's number: again, it gives nothing more.",
+    reference: Words = Field(
+        description="Such as an invoice's number: again, it gives nothing more."
     )
     is_free: bool = Field(False, description="Not paid for; spent first.")
-    reason: str | None = Field(None, max_length=_MAX_WORDS)
+    reason: Words | None = None
 
 
 class RefundBody(BaseModel):
@@ -51,8 +61,8 @@ class RefundBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     job: str
-    reference: str = Field(min_length=1, max_length=_MAX_WORDS)
-    reason: str = Field(min_length=1, max_length=_MAX_WORDS)
+    reference: Words
+    reason: Words
     credits: Credits | None = Field(None, description="Left out: all that it has cost.")
 
 

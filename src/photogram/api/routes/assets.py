@@ -9,12 +9,12 @@ import re
 from base64 import b64decode
 from datetime import datetime
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
 from photogram.api.body import MAX_UPLOAD_BYTES, read_fields
-from photogram.api.deps import LIMITS, PrincipalDep, ServicesDep
+from photogram.api.deps import LIMITS, PrincipalDep, ServicesDep, hold_upload
 from photogram.api.links import links_of
 from photogram.api.openapi import error_responses
 from photogram.core.errors import ErrorDetail, InvalidRequestError
@@ -59,7 +59,7 @@ class UploadAnswer(BaseModel):
 @router.post(
     "/upload-asset",
     summary="Keep pictures for a time",
-    dependencies=LIMITS,
+    dependencies=[*LIMITS, Depends(hold_upload)],
     responses=error_responses(400, 401, 408, 413, 415, 429, 431, 503),
     openapi_extra=_INPUT,
 )

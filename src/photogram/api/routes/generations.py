@@ -18,7 +18,7 @@ from photogram.api.deps import PrincipalDep, ServicesDep, needs
 from photogram.api.job_answers import failed_answer
 from photogram.api.job_paths import REQUEST_ID, JobDep
 from photogram.api.links import Links, links_of
-from photogram.api.openapi import error_responses
+from photogram.api.openapi import describe_parameters, error_responses
 from photogram.api.queries import Query
 from photogram.core import clock
 from photogram.core.errors import NotFoundError
@@ -51,8 +51,8 @@ class HistoryRow(BaseModel):
     model_name: str
     model_status: Literal["COMPLETED", "FAILED", "PENDING"]
     status: Literal["COMPLETED", "FAILED", "PENDING"]
-    credits_deduction: float = Field(
-        description="What the whole request cost, on each of its rows."
+    credits_deduction: float | None = Field(
+        description="What the whole request cost, on each of its rows; null if it is not known."
     )
     prompt: str | None = Field(description="Null once it was forgotten, as are the parameters.")
     parameters: dict[str, Any] | None
@@ -93,17 +93,13 @@ class RecentAnswer(BaseModel):
     generations: list[HistoryRow]
 
 
-def _query(*names: str) -> dict[str, Any]:
-    # Not arguments of the functions: FastAPI would announce a 422 for them, which is never sent.
-    schema = {"type": "string"}
-    return {"parameters": [{"name": name, "in": "query", "schema": schema} for name in names]}
-
-
 @router.get(
     "/generations",
     summary="Requests that have pictures",
     responses=error_responses(400, 401, 404, 503),
-    openapi_extra=_query("page", "model_name", "start_date", "end_date", "user_id"),
+    openapi_extra=describe_parameters(
+        *("query", "page", "model_name", "start_date", "end_date", "user_id")
+    ),
 )
 async def list_generations(
     request: Request, services: ServicesDep, principal: PrincipalDep
@@ -134,7 +130,7 @@ async def list_generations(
     "/recent-generations",
     summary="The newest pictures of a model",
     responses=error_responses(400, 401, 503),
-    openapi_extra=_query("model_name"),
+    openapi_extra=describe_parameters("query", "model_name"),
 )
 async def list_recent(
     request: Request, services: ServicesDep, principal: PrincipalDep
@@ -153,8 +149,8 @@ async def list_recent(
     "/request-history",
     summary="All requests, with their cost and their end",
     responses=error_responses(400, 401, 404, 503),
-    openapi_extra=_query(
-        *("page", "per_page", "from_date", "to_date", "model_name", "status"),
+    openapi_extra=describe_parameters(
+        *("query", "page", "per_page", "from_date", "to_date", "model_name", "status"),
         *("user_id", "user_email", "sort_by", "sort_order"),
     ),
 )
@@ -241,7 +237,7 @@ def _row(job: JobRecord, image: StoredImage | None, links: Links) -> HistoryRow:
         model_name=job.model,
         model_status=status,
         status=status,
-        credits_deduction=as_credits(job.figures.cost_micro if job.figures else 0),
+        credits_deduction=_cost(job),
         prompt=job.order.prompt if job.order else None,
         parameters=inputs,
         request_body=inputs,
@@ -254,6 +250,13 @@ def _row(job: JobRecord, image: StoredImage | None, links: Links) -> HistoryRow:
         error=failed.error if failed else None,
         code=failed.code if failed else None,
     )
+
+
+def _cost(job: JobRecord) -> float | None:
+    """Credits."""
+    if job.figures is not None:
+        return as_credits(job.figures.cost_micro)
+    return None if job.state == JobState.SUCCEEDED else 0.0
 
 
 def _inputs(job: JobRecord) -> dict[str, Any] | None:

@@ -72,6 +72,9 @@ async def get_readiness(request: Request, services: ServicesDep) -> Response:
 
 
 def _has_free_disk(services: Services) -> bool:
+    """For the database as for pictures, which may lie on another disk."""
+    if not services.generation.has_room():
+        return False
     try:
         free_bytes = services.folder.free_bytes()
     except OSError:

@@ -15,11 +15,10 @@ from photogram.api.key_schemas import (
     RotateBody,
     UsageAnswer,
     describe_body,
-    describe_parameters,
     read_body,
     read_period,
 )
-from photogram.api.openapi import error_responses
+from photogram.api.openapi import describe_parameters, error_responses
 
 router = APIRouter()
 

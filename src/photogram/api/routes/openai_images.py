@@ -81,10 +81,11 @@ async def generate_images(
     preferences = read_preferences(request.headers.getlist("prefer"))
     asked = read_openai_request(fields, model, is_strict=preferences.is_strict)
     order = asked.wanted.order(model, preferences.wait_s)
+    links = links_of(request, services.settings)
     terms = Terms(
         request_id=context.request_id,
         idempotency=read_idempotency(request, fields),
-        files_url=links_of(request, services.settings).files,
+        files_url=links.files,
     )
     if asked.is_streamed:
         events: EventQueue = asyncio.Queue()
@@ -97,8 +98,9 @@ async def generate_images(
     if not run.is_replay:
         context.remaining_micro = outcome.remaining_micro
     headers = early_headers(asked.wanted, run, model) | late_headers(outcome)
-    body = images_answer(outcome, asked, model).model_dump_json()
-    return Response(body, media_type="application/json", headers=headers)
+    body = images_answer(outcome, asked, model, links)
+    text = body.model_dump_json(exclude_none=True)  # of a picture's two forms, one
+    return Response(text, media_type="application/json", headers=headers)
 
 
 @router.post("/v1/images/edits", **_REFUSAL)

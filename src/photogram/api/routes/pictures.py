@@ -16,7 +16,13 @@ from photogram.accounts.models import Scope
 from photogram.api.answers import EstimateAnswer, ImagesAnswer, as_credits
 from photogram.api.asking import read_asked
 from photogram.api.delivery import answer_pictures, early_headers
-from photogram.api.deps import LIMITS, ContextDep, PrincipalDep, ServicesDep, needs
+from photogram.api.deps import (
+    LIMITS,
+    ContextDep,
+    PrincipalDep,
+    ServicesDep,
+    needs,
+)
 from photogram.api.idempotency import PARAMETER as IDEMPOTENCY
 from photogram.api.idempotency import read_idempotency
 from photogram.api.links import links_of

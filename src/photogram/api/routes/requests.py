@@ -6,7 +6,7 @@ is nobody's business: any other id is 404.
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,7 +14,14 @@ from photogram.accounts.models import Scope
 from photogram.api.answers import as_credits
 from photogram.api.asking import WEBHOOK_FIELDS, read_asked_job
 from photogram.api.delivery import early_headers
-from photogram.api.deps import LIMITS, ContextDep, PrincipalDep, ServicesDep, needs
+from photogram.api.deps import (
+    LIMITS,
+    ContextDep,
+    PrincipalDep,
+    ServicesDep,
+    hold_listener,
+    needs,
+)
 from photogram.api.idempotency import PARAMETER as IDEMPOTENCY
 from photogram.api.idempotency import read_idempotency
 from photogram.api.job_answers import (
@@ -32,8 +39,10 @@ from photogram.api.job_paths import REQUEST_ID, JobDep, name_of
 from photogram.api.links import links_of
 from photogram.api.openapi import error_responses, request_schema
 from photogram.api.picture_events import PictureEvents
+from photogram.core.errors import NotFoundError
 from photogram.generation.orders import Terms
 from photogram.generation.records import JobRecord
+from photogram.generation.states import JobState
 
 router = APIRouter()
 
@@ -131,6 +140,8 @@ async def get_status(request: Request, services: ServicesDep, job: JobDep) -> Re
 )
 async def get_job(request: Request, services: ServicesDep, job: JobDep) -> Response:
     """Where its pictures are; while it is open, how far it is."""
+    if job.state == JobState.SUCCEEDED and job.figures is None:
+        raise NotFoundError(f"the pictures of request {name_of(request)!r} are not kept any more")
     advance = services.generation.shelf.advance(job.id)
     links = links_of(request, services.settings)
     return as_response(job_answer(name_of(request), job, advance, links))
@@ -156,9 +167,9 @@ async def cancel(
 @router.get(
     "/v2/requests/{request_id}/events",
     summary="A job while it happens",
-    dependencies=[needs(Scope.READ)],
+    dependencies=[needs(Scope.READ), Depends(hold_listener)],
     response_class=Response,
-    responses=_TOLD | error_responses(401, 404, 503),
+    responses=_TOLD | error_responses(401, 404, 429, 503),
     openapi_extra={
         "parameters": [
             REQUEST_ID,

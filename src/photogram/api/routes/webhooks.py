@@ -14,8 +14,9 @@ from starlette.requests import Request
 from photogram.accounts.models import Scope
 from photogram.api.body import Fields, read_fields
 from photogram.api.deps import PrincipalDep, ServicesDep, needs
-from photogram.api.openapi import error_responses
-from photogram.core.errors import ErrorDetail, InvalidRequestError
+from photogram.api.openapi import describe_parameters, error_responses
+from photogram.core.errors import ErrorDetail, InvalidRequestError, NotFoundError
+from photogram.core.ids import is_sane
 from photogram.webhooks.models import TOLD_EVENTS, LoggedAttempt, Webhook
 
 router = APIRouter(prefix="/webhook", dependencies=[needs(Scope.WEBHOOKS)])
@@ -101,12 +102,6 @@ def _body(properties: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-def _query(*names: str) -> dict[str, Any]:
-    # Not arguments of the functions: FastAPI would announce a 422 for them, which is never sent.
-    schema = {"type": "string"}
-    return {"parameters": [{"name": name, "in": "query", "schema": schema} for name in names]}
-
-
 @router.get("/get", summary="All webhooks of the account", responses=error_responses(401, 503))
 async def list_webhooks(services: ServicesDep, principal: PrincipalDep) -> WebhooksAnswer:
     """Oldest first; those that are switched off too."""
@@ -151,7 +146,7 @@ async def update_webhook(
     "/inactive",
     summary="Switch a webhook off",
     responses=error_responses(400, 401, 404, 503),
-    openapi_extra=_query("webhook_id"),
+    openapi_extra=describe_parameters("query", "webhook_id"),
 )
 async def switch_webhook_off(
     request: Request, services: ServicesDep, principal: PrincipalDep
@@ -167,13 +162,15 @@ async def switch_webhook_off(
     "/dispatch-logs",
     summary="The newest attempts to deliver",
     responses=error_responses(400, 401, 404, 503),
-    openapi_extra=_query("webhook_id", "request_id"),
+    openapi_extra=describe_parameters("query", "webhook_id", "request_id"),
 )
 async def list_dispatches(
     request: Request, services: ServicesDep, principal: PrincipalDep
 ) -> LogsAnswer:
     """To one webhook (`webhook_id`), or of one job (`request_id`), also to its own `webhook_url`."""
     if (job_id := request.query_params.get("request_id")) is not None:
+        if not is_sane(job_id):
+            raise NotFoundError("nothing is told of a request of this id")
         attempts = await services.webhooks.log_of_job(principal.account_id, job_id)
     else:
         webhook_id = _read_id(request.query_params.get("webhook_id"))
@@ -210,6 +207,8 @@ def _read_id(given: object) -> str:
     if not isinstance(given, str) or not given:
         message = "webhook_id must be the id of a webhook"
         raise InvalidRequestError(message, details=[ErrorDetail("webhook_id", message)])
+    if not is_sane(given):  # not every database can be asked for everything
+        raise NotFoundError("there is no webhook of this id")
     return given
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select
 from photogram.core import clock, ids
 from photogram.core.errors import PayloadTooLargeError
 from photogram.generation.records import StoredFile
+from photogram.ledger import repository as ledger
 from photogram.storage.tables.jobs import asset
 
 _INSERT = insert(asset)
@@ -40,6 +41,7 @@ def add(
     Raises:
         PayloadTooLargeError: The account would have more than `most_bytes`.
     """
+    ledger.lock(connection, account_id)  # of two at once, the second counts what the first has
     now = clock.now()
     num_bytes = int(
         connection.execute(_NUM_BYTES, {"account_id": account_id, "now": now}).scalar_one()

@@ -15,7 +15,6 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
-    or_,
     select,
     update,
 )
@@ -38,13 +37,11 @@ _JOB = select(job, transfer.c.amount_micro.label("held_micro")).join(
     transfer, transfer.c.id == job.c.hold_id
 )
 _BY_ID = _JOB.where(job.c.id == bindparam("name"))
-# A client may use its own names twice; the newest counts. Ids are never used twice.
-_BY_NAME = (
-    _JOB.where(
-        job.c.account_id == bindparam("account_id"),
-        or_(job.c.id == bindparam("name"), job.c.request_id == bindparam("name")),
-    )
-    .order_by((job.c.id == bindparam("name")).desc(), job.c.created_at.desc(), job.c.id.desc())
+_ID_OF_ACCOUNT = _BY_ID.where(job.c.account_id == bindparam("account_id"))
+# A client may use its own names twice; the newest counts.
+_BY_REQUEST_ID = (
+    _JOB.where(job.c.account_id == bindparam("account_id"), job.c.request_id == bindparam("name"))
+    .order_by(job.c.created_at.desc(), job.c.id.desc())
     .limit(1)
 )
 _IMAGES = (
@@ -103,7 +100,7 @@ def get(connection: Connection, job_id: str) -> JobRecord:
     Raises:
         NotFoundError: There is no such job.
     """
-    return _one(connection, _BY_ID, {"name": job_id})
+    return _one(connection, {"name": job_id}, _BY_ID)
 
 
 def find(connection: Connection, account_id: str, name: str) -> JobRecord:
@@ -112,7 +109,8 @@ def find(connection: Connection, account_id: str, name: str) -> JobRecord:
     Raises:
         NotFoundError: The account has no such job.
     """
-    return _one(connection, _BY_NAME, {"account_id": account_id, "name": name})
+    values = {"account_id": account_id, "name": name}
+    return _one(connection, values, _ID_OF_ACCOUNT, _BY_REQUEST_ID)
 
 
 def page(
@@ -165,11 +163,13 @@ def forget_requests(connection: Connection, before: datetime) -> int:
     return connection.execute(_FORGET, {"before": before}).rowcount
 
 
-def _one(connection: Connection, query: Select[Any], values: dict[str, str]) -> JobRecord:
-    row = connection.execute(query, values).one_or_none()
-    if row is None:
-        raise NotFoundError(f"there is no request {values['name']!r}")
-    return _records(connection, [row])[0]
+def _one(connection: Connection, values: dict[str, str], *queries: Select[Any]) -> JobRecord:
+    """What the first of the queries finds that finds anything."""
+    for query in queries:
+        row = connection.execute(query, values).one_or_none()
+        if row is not None:
+            return _records(connection, [row])[0]
+    raise NotFoundError(f"there is no request {values['name']!r}")
 
 
 def _records(connection: Connection, rows: Sequence[Row[Any]]) -> list[JobRecord]:

@@ -94,8 +94,11 @@ def end_others(connection: Connection, server_id: str) -> None:
     connection.execute(_END_OTHERS, {"server_id": server_id, "now": database_now(connection)})
 
 
-def take_orphans(connection: Connection, server_id: str, at_most: int) -> list[Orphan]:
-    """Take over open jobs whose server is gone, oldest first."""
+def take_over(connection: Connection, server_id: str, at_most: int) -> list[Orphan]:
+    """Take open jobs whose server is gone, oldest first.
+
+    It changes rows of jobs alone: who holds the rows of many customers must not wait for more.
+    """
     values = {"owner": server_id, "now": database_now(connection), "at_most": at_most}
     rows = connection.execute(_ORPHANS, values).all()
     return [

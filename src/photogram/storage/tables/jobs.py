@@ -85,7 +85,15 @@ _is_open = job.c.state.in_(["queued", "running"])
 Index("open_jobs", job.c.state, sqlite_where=_is_open, postgresql_where=_is_open)
 Index("jobs_of_an_account", job.c.account_id, job.c.created_at)
 Index("jobs_of_a_key", job.c.key_id, job.c.created_at)
-Index("jobs_by_request_id", job.c.account_id, job.c.request_id)
+Index("jobs_by_request_id", job.c.account_id, job.c.request_id, job.c.created_at)
+Index("jobs_of_a_server", job.c.server_id)
+_is_remembered = job.c.request.is_not(None)
+Index(
+    "remembered_jobs",
+    job.c.finished_at,
+    sqlite_where=_is_remembered,
+    postgresql_where=_is_remembered,
+)
 
 # A picture of a job as a file: its row is written with the job's end, its file before.
 image = Table(

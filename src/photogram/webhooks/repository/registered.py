@@ -5,15 +5,19 @@ Every function runs inside its caller's transaction, and finds only what is the 
 
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, insert, select, update
 
 from photogram.core import clock, ids
 from photogram.core.errors import InvalidRequestError, NotFoundError
+from photogram.storage.tables.ledger import account
 from photogram.storage.tables.webhooks import delivery, message, webhook
 from photogram.webhooks.models import LoggedAttempt, Webhook
 
 MAX_WEBHOOKS: Final = 16
 """Of one account, switched on at once: each costs a message for every event."""
+
+MAX_KEPT_WEBHOOKS: Final = 100
+"""Of one account, those that are switched off among them."""
 
 _MOST_LOGGED = 100
 _IS_ON = webhook.c.disabled_at.is_(None)
@@ -25,8 +29,14 @@ def add_webhook(
     """A new webhook.
 
     Raises:
-        InvalidRequestError: The account has `MAX_WEBHOOKS` already.
+        InvalidRequestError: The account has `MAX_WEBHOOKS` already, or `MAX_KEPT_WEBHOOKS` in all.
     """
+    _lock(connection, account_id)
+    if _count(connection, account_id) >= MAX_KEPT_WEBHOOKS:
+        raise InvalidRequestError(
+            f"an account keeps at most {MAX_KEPT_WEBHOOKS} webhooks, those that are switched off"
+            " among them; update one of these instead"
+        )
     _check_room(connection, account_id)
     added = Webhook(ids.new_id(), url, event_types, clock.now(), is_active=True)
     connection.execute(
@@ -74,6 +84,7 @@ def change_webhook(
         NotFoundError: The account has no such webhook.
         InvalidRequestError: It is off, and `MAX_WEBHOOKS` others are on.
     """
+    _lock(connection, account_id)
     if not find_webhook(connection, account_id, webhook_id).is_active:
         _check_room(connection, account_id)
     values = {"url": url, "event_types": " ".join(event_types), "disabled_at": None}
@@ -141,11 +152,20 @@ def _log(connection: Connection, messages: Select[str]) -> list[LoggedAttempt]:
 
 
 def _check_room(connection: Connection, account_id: str) -> None:
-    query = select(func.count()).where(webhook.c.account_id == account_id, _IS_ON)
-    if connection.execute(query).scalar_one() >= MAX_WEBHOOKS:
+    if _count(connection, account_id, _IS_ON) >= MAX_WEBHOOKS:
         raise InvalidRequestError(
             f"an account has at most {MAX_WEBHOOKS} webhooks; switch another one off first"
         )
+
+
+def _count(connection: Connection, account_id: str, *conditions: ColumnElement[bool]) -> int:
+    query = select(func.count()).where(webhook.c.account_id == account_id, *conditions)
+    return connection.execute(query).scalar_one()
+
+
+def _lock(connection: Connection, account_id: str) -> None:
+    """Of two changes at once, the second counts what the first did."""
+    connection.execute(select(account.c.id).where(account.c.id == account_id).with_for_update())
 
 
 def _webhook(row: Row[Any]) -> Webhook:

@@ -1,16 +1,21 @@
+import contextlib
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection, event
 
 from photogram.core import clock
 from photogram.core.errors import NotFoundError
 from photogram.generation.records import JobFilter, StoredFile, StoredImage
-from photogram.generation.repository import assets, jobs, records
+from photogram.generation.repository import assets, jobs, records, servers
 from photogram.generation.repository.jobs import FIRST_FENCE
 from photogram.generation.states import JobState
 from photogram.storage.blobs import new_blob_name
-from tests.unit.storage.stocked import FIGURES, Stock, fail, new_job
+from tests.unit.storage.stocked import FIGURES, Stock, fail, new_job, open_stock
 
 HASH = "0" * 64
 
@@ -91,3 +96,36 @@ def test_an_upload_is_there_until_it_expires(stock: Stock) -> None:
     assert transact(assets.expired_files, later, 5, readonly=True) == [name]
     transact(assets.forget, [name])
     assert transact(assets.known_files, [name], readonly=True) == set()
+
+
+def test_nothing_reads_all_jobs_to_find_a_few(tmp_path: Path) -> None:
+    with open_stock(f"sqlite:///{tmp_path}/test.sqlite3", amount_micro=1) as stock:
+        account_id = stock.customer.account_id
+        by_id, by_name = _plans(stock, records.find, account_id, "name")
+        assert any("SEARCH job USING INDEX sqlite_autoindex_job" in step for step in by_id)
+        served = "SEARCH job USING INDEX jobs_by_request_id (account_id=? AND request_id=?)"
+        assert served in by_name
+        (forgotten,) = _plans(stock, records.forget_requests, clock.now())
+        assert forgotten == ["SEARCH job USING INDEX remembered_jobs (finished_at<?)"]
+        (servers_gone,) = _plans(stock, servers.forget_old, timedelta(days=1))
+        assert any("jobs_of_a_server (server_id=?)" in step for step in servers_gone)
+
+
+def _plans(stock: Stock, fn: Callable[..., object], *args: object) -> list[list[str]]:
+    """How SQLite works out each of the statements of a function."""
+
+    def explain(connection: Connection) -> list[list[str]]:
+        seen = []
+
+        def see(_c: object, _cursor: object, statement: str, values: Any, *_: object) -> None:
+            seen.append((statement, values))
+
+        event.listen(connection, "before_cursor_execute", see)
+        with contextlib.suppress(NotFoundError):
+            fn(connection, *args)
+        return [
+            [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {words}", values)]
+            for words, values in tuple(seen)
+        ]
+
+    return stock.database.transact(explain)

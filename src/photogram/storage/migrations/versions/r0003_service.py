@@ -96,7 +96,9 @@ def _add_durability_of_jobs() -> None:
     op.execute("INSERT INTO job_step (from_state, to_state) VALUES ('running', 'queued')")
     op.create_index("jobs_of_an_account", "job", ["account_id", "created_at"])
     op.create_index("jobs_of_a_key", "job", ["key_id", "created_at"])
-    op.create_index("jobs_by_request_id", "job", ["account_id", "request_id"])
+    op.create_index("jobs_by_request_id", "job", ["account_id", "request_id", "created_at"])
+    op.create_index("jobs_of_a_server", "job", ["server_id"])
+    _create_partial_index("remembered_jobs", "job", ["finished_at"], "request IS NOT NULL")
 
 
 def _count_what_keys_have_spent() -> None:
