@@ -281,7 +281,7 @@ class Deployment:
             os.utime(path, (then, then))
         Retention(database, BlobFolder(self.results)).sweep()
         known = database.transact(_all, "SELECT file_name, sha256 FROM image", readonly=True)
-        found = {path.name: path for path in self.results.iterdir()}
+        found = {path.name: path for path in self.results.iterdir() if path.name != "database"}
         assert set(found) == {row.file_name for row in known}
         for row in known:
             data = found[row.file_name].read_bytes()

@@ -246,11 +246,13 @@ class TestUploads:
     async def test_only_so_many_are_read_at_once(
         self, client: httpx.AsyncClient, site: Site
     ) -> None:
-        begun = asyncio.Event()
+        reading: list[None] = []
+        may_end = asyncio.Event()
 
         async def body() -> AsyncIterator[bytes]:
+            reading.append(None)  # the server has begun to read it
             yield b'{"data_urls": ["'
-            await begun.wait()
+            await may_end.wait()
             yield f'{data_url(encoded())}"]}}'.encode()
 
         under_way = [
@@ -258,10 +260,11 @@ class TestUploads:
         ]
         one = {"data_urls": [data_url(encoded())]}
         async with asyncio.timeout(20):
-            while (refused := await client.post(UPLOAD, json=one)).status_code == 200:
+            while len(reading) < MAX_UPLOADS:
                 await asyncio.sleep(0.01)
+            refused = await client.post(UPLOAD, json=one)
         assert_error(refused, 429, "rate_limited")
         assert int(refused.headers["retry-after"]) >= 1
-        begun.set()
+        may_end.set()
         assert [each.status_code for each in await asyncio.gather(*under_way)] == [200] * 4
         assert (await client.post(UPLOAD, json=one)).status_code == 200
