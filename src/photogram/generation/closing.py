@@ -37,6 +37,7 @@ class Holding:
         created_s: `time.perf_counter` at the request's admission.
         attempt: How often the engine has begun it.
         is_started: The engine has begun the present attempt.
+        is_unwanted: Nobody waits for it any more: there is to be no other attempt.
         turn: Held while the fence changes, or ends the job.
     """
 
@@ -45,6 +46,7 @@ class Holding:
     created_s: float
     attempt: int = 0
     is_started: bool = False
+    is_unwanted: bool = False
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 

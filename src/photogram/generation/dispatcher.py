@@ -100,6 +100,7 @@ class Dispatcher:
         self._database = database
         self._engine = engine
         self._server_id = server_id
+        self._holdings: dict[str, Holding] = {}
         self._jobs: set[asyncio.Task[Outcome]] = set()
         self._abandoned: set[asyncio.Task[JobEnd]] = set()
         # One of them may be what ended the worker: they are not to end each other's next attempt.
@@ -111,6 +112,7 @@ class Dispatcher:
         It raises `EngineFailedError`, `EngineOverloadedError` (the engine closes),
         `DeadlineExceededError` or `StorageError`; the job is not billed then.
         """
+        self._holdings[submission.job.job_id] = submission.holding
         self.live.begin(submission.job.job_id, submission.on_event)
         task = asyncio.create_task(self._follow(submission))
         self._jobs.add(task)
@@ -120,6 +122,12 @@ class Dispatcher:
             on_end = self._on_end
             task.add_done_callback(lambda _: on_end())
         return task
+
+    def stop(self, job_id: str) -> None:
+        """Nobody wants a job any more: it stops within a step, or is not begun again."""
+        if holding := self._holdings.get(job_id):
+            holding.is_unwanted = True
+        self._engine.cancel(job_id)
 
     async def close(self) -> None:
         """Wait for all jobs to be closed, or left to the next server."""
@@ -150,6 +158,7 @@ class Dispatcher:
             await self.closer.fail(holding, EngineFailedError())
             raise EngineFailedError from bug
         finally:
+            del self._holdings[holding.job_id]
             self.live.end(holding.job_id)
 
     async def _run_in_time(self, submission: Submission) -> JobEnd:
@@ -187,7 +196,7 @@ class Dispatcher:
         """Hand the job over once more, as soon as there is a worker that takes it."""
         try:
             await self._queue_again(holding)
-            permit = await self._acquire(job)
+            permit = await self._acquire(job, holding)
         except ConflictError:
             return Failed(job_id=job.job_id, code=CANCELLED, message="the request was cancelled")
         except PhotogramError as error:
@@ -215,15 +224,20 @@ class Dispatcher:
                 holding.is_started = False
                 return
 
-    async def _acquire(self, job: GenerateJob) -> Permit:
-        """A place in the engine, once there is one."""
-        while True:
+    async def _acquire(self, job: GenerateJob, holding: Holding) -> Permit:
+        """A place in the engine, once there is one.
+
+        Raises:
+            ConflictError: Nobody wants the job any more.
+        """
+        while not holding.is_unwanted:
             try:
                 return self._engine.acquire(job)
             except EngineOverloadedError as error:
                 if error.error_code == DRAINING:
                     raise
                 await asyncio.sleep(_RETRY_S)
+        raise ConflictError("nobody waits for the job any more")
 
     async def _read(self, events: AsyncIterator[JobEvent], holding: Holding) -> JobEnd:
         """All events of an attempt; an engine that breaks off has failed on it."""

@@ -76,11 +76,8 @@ class Retention:
         self._database.transact(_forget)
 
     def _remove_unknown_files(self) -> None:
-        old = [
-            name
-            for name, written_at in self._blobs.names()
-            if written_at < clock.now() - _ORPHAN_AGE
-        ]
+        before = clock.now() - _ORPHAN_AGE
+        old = [name for name, written_at in self._blobs.names() if written_at < before]
         for start in range(0, len(old), _AT_ONCE):
             names = old[start : start + _AT_ONCE]
             known = self._database.transact(_known_files, names, readonly=True)

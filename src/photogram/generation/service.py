@@ -159,7 +159,7 @@ class GenerationService:
     def leave(self, run: Run) -> None:
         """The client of a run is gone: stop it, unless it is durable."""
         if not run.is_durable:
-            self._engine.cancel(run.job_id)
+            self._dispatcher.stop(run.job_id)
 
     async def cancel(self, account_id: str, job_id: str) -> None:
         """Stop a job of the account, wherever it is, and release its hold.
@@ -171,7 +171,7 @@ class GenerationService:
             StorageError: The database refused; it goes on.
         """
         await self._database.run(jobs.cancel, account_id, job_id)
-        self._engine.cancel(job_id)
+        self._dispatcher.stop(job_id)
 
     async def resume(self, orphan: Orphan) -> None:
         """Hand a job over to the engine that another server has left behind; waits for a place.

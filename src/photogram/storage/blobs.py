@@ -15,7 +15,7 @@ from pathlib import Path
 
 from photogram.core import clock
 from photogram.core.errors import ConfigurationError, NotFoundError, StorageError
-from photogram.storage.files import new_file
+from photogram.storage.files import new_file, sync
 
 _NAME = re.compile(r"[0-9a-f]{32}\.[a-z]{3,4}")
 _OWNER_NAME = "database"
@@ -117,7 +117,7 @@ class BlobFolder:
                 self._write_draft(name, content)
             for name in blobs:
                 self._draft(name).rename(self._place(name))
-            self._sync_folder()
+            sync(self._path)
         except OSError as error:
             for name in blobs:
                 self._draft(name).unlink(missing_ok=True)
@@ -174,13 +174,6 @@ class BlobFolder:
 
     def _draft(self, name: str) -> Path:
         return self._place(name).with_suffix(_DRAFT_SUFFIX)
-
-    def _sync_folder(self) -> None:
-        fd = os.open(self._path, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
 
 
 def _written_at(path: Path) -> datetime:

@@ -20,15 +20,16 @@ def new_file(path: Path) -> Iterator[Path]:
     draft = Path(draft_name)
     try:
         yield draft
-        _sync(draft)
+        sync(draft)
         # A link fails where a rename would replace: of two processes, the first one's stays.
         path.hardlink_to(draft)
     finally:
         draft.unlink()
-    _sync(path.parent)
+    sync(path.parent)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Bring a file, or a folder's list of files, to the disk."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)

@@ -126,6 +126,22 @@ async def test_a_worker_that_is_being_replaced_is_waited_for(stock: Stock) -> No
     assert (await service.result(run)).cost_micro == PRICE_MICRO
 
 
+async def test_who_leaves_between_two_attempts_is_not_billed(stock: Stock) -> None:
+    engine = FakeEngine(losses=1)
+    service = generation(stock, engine)
+    run = await service.create(stock.customer, ORDER)
+    engine.is_ready = False
+    await until(lambda: _row(stock, run.job_id)[:3] == ("queued", 1, 2))
+    service.leave(run)
+    with pytest.raises(EngineFailedError) as ended:
+        await service.result(run)
+    assert ended.value.error_code == "cancelled"
+    engine.is_ready = True
+    assert stock.job(run.job_id) == ("cancelled", "cancelled")
+    assert len(engine.submitted) == 1
+    assert _paid(stock) == 0
+
+
 async def test_a_job_that_would_be_late_the_second_time_is_ended(stock: Stock) -> None:
     class Slower(FakeEngine):
         def acquire(self, job: GenerateJob) -> Permit:
