@@ -80,6 +80,34 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
         return max(round(side / 2 / self.size_multiple), 1) * self.size_multiple
 
 
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """The picture that a job's pictures begin from, instead of from noise alone.
+
+    Attributes:
+        image: A PNG, 8-bit RGB, of exactly the job's width and height.
+        mask: A PNG, 8-bit grey, of the same size: white is painted, black stays as it is; None:
+            all of it is painted.
+        first_step: Steps of the schedule that are left out, 0 to the job's `num_steps`; with all
+            of them left out, the picture passes through the autoencoder alone.
+    """
+
+    image: bytes
+    mask: bytes | None = None
+    first_step: int
+
+
+class Adapter(msgspec.Struct, frozen=True):
+    """A LoRA that a job is painted with.
+
+    Attributes:
+        name: As the operator registered it.
+        scale: 0-2; what its change of the weights is multiplied by.
+    """
+
+    name: str
+    scale: float
+
+
 class GenerateJob(msgspec.Struct, frozen=True, kw_only=True, tag="generate"):
     """One request for pictures of one prompt; one picture for each seed.
 
@@ -90,6 +118,8 @@ class GenerateJob(msgspec.Struct, frozen=True, kw_only=True, tag="generate"):
         timeout_s: Seconds from its arrival at the engine after which nobody wants it any more.
         num_previews: Previews that are wanted of each picture, evenly spread over its steps; where
             it has fewer steps, one for each but the last.
+        source: The picture that all begin from; None: noise alone.
+        adapters: In any order, none twice.
     """
 
     job_id: str
@@ -105,6 +135,8 @@ class GenerateJob(msgspec.Struct, frozen=True, kw_only=True, tag="generate"):
     with_prompt: bool = False
     timeout_s: float = math.inf
     num_previews: int = 0
+    source: Source | None = None
+    adapters: tuple[Adapter, ...] = ()
 
     @property
     def preview_steps(self) -> frozenset[int]:

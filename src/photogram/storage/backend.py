@@ -20,10 +20,12 @@ class Backend(Protocol):
 
     Attributes:
         num_threads: Transactions that may run at once, beside `NUM_SURVEYS` long reads.
+        num_readers: Threads beside them for transactions that only read; 0: they share.
     """
 
     engine: Engine
     num_threads: int
+    num_readers: int
 
     def prepare(self) -> None:
         """Prove, once, that it is reachable and durable.

@@ -1,10 +1,11 @@
 """Transactions: a short function goes in, and has happened wholly or not at all when it comes out.
 
 All work runs on threads of its own: a cancelled asyncio task stops waiting, but never tears a
-transaction (drivers for asyncio do). SQLite gets one thread, since it has one writer; PostgreSQL as
-many as connections. Long reads have threads and connections of their own, and wait for each other
-alone. Other processes, such as the CLI, use the same database at the same time. It
-knows nothing of what the functions do, nor of what SQLite and PostgreSQL do differently.
+transaction (drivers for asyncio do). SQLite gets one thread that writes, since it has one writer,
+and one that reads meanwhile; PostgreSQL as many as connections. Long reads have threads and
+connections of their own, and wait for each other alone. Other processes, such as the CLI, use the
+same database at the same time. It knows nothing of what the functions do, nor of what SQLite and
+PostgreSQL do differently.
 """
 
 import asyncio
@@ -51,6 +52,11 @@ class Database:
         self._backend = backend
         self._patience_s = patience_s
         self._threads = ThreadPoolExecutor(backend.num_threads, thread_name_prefix="database")
+        self._readers = (
+            ThreadPoolExecutor(backend.num_readers, thread_name_prefix="reader")
+            if backend.num_readers
+            else self._threads
+        )
         self._surveyors = ThreadPoolExecutor(NUM_SURVEYS, thread_name_prefix="survey")
 
     @classmethod
@@ -116,6 +122,7 @@ class Database:
     def close(self) -> None:
         """Wait for the transactions that run, and close all connections."""
         self._surveyors.shutdown(cancel_futures=True)
+        self._readers.shutdown()
         self._threads.shutdown()
         self._backend.close()
 
@@ -182,7 +189,7 @@ class Database:
                 time.sleep(delay_s)
                 delay_s = min(2 * delay_s, _RETRY_MOST_S)
 
-        return self._threads.submit(transaction)
+        return (self._readers if readonly else self._threads).submit(transaction)
 
     def _submit_survey(self, fn: Callable[[Connection, *Args], T], *args: *Args) -> Future[T]:
         def read() -> T:

@@ -67,6 +67,8 @@ class Postgres:
         num_connections: How many transactions may run at once.
     """
 
+    num_readers = 0
+
     def __init__(self, url: URL, *, num_connections: int) -> None:
         self.num_threads = num_connections
         self._url = url.set(drivername="postgresql+psycopg")

@@ -47,7 +47,8 @@ class Sqlite:
         StorageError: The file cannot be made.
     """
 
-    num_threads = 1  # there is one writer, and a reader in between takes microseconds
+    num_threads = 1  # there is one writer
+    num_readers = 1  # who only reads does not wait for the writer, which waits for another process
 
     def __init__(self, path: Path, *, driver: ModuleType, busy_timeout_s: float) -> None:
         try:
@@ -69,7 +70,7 @@ class Sqlite:
         self.engine = create_engine(
             URL.create("sqlite", database=str(path)),
             module=driver,
-            pool_size=1,
+            pool_size=self.num_threads + self.num_readers,
             max_overflow=NUM_SURVEYS + 1,  # and a backup
             pool_timeout=busy_timeout_s,
             hide_parameters=True,  # an error's text is logged
