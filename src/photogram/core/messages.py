@@ -139,11 +139,17 @@ class GenerateJob(msgspec.Struct, frozen=True, kw_only=True, tag="generate"):
     adapters: tuple[Adapter, ...] = ()
 
     @property
+    def num_steps_run(self) -> int:
+        """Steps that really run: those that `source` does not leave out."""
+        return self.num_steps - (self.source.first_step if self.source is not None else 0)
+
+    @property
     def preview_steps(self) -> frozenset[int]:
         """The steps after which a preview is wanted; never the last, which makes the picture."""
-        num_previews = min(self.num_previews, self.num_steps - 1)
+        num_previews = min(self.num_previews, self.num_steps_run - 1)
         return frozenset(
-            number * self.num_steps // (num_previews + 1) for number in range(1, num_previews + 1)
+            number * self.num_steps_run // (num_previews + 1)
+            for number in range(1, num_previews + 1)
         )
 
 
@@ -170,7 +176,7 @@ class Started(msgspec.Struct, frozen=True, tag="started"):
 
 
 class Progress(msgspec.Struct, frozen=True, tag="progress"):
-    """A job has finished `step` of its `num_steps` (the slowest of its samples counts)."""
+    """A job has finished `step` of the `num_steps` that it runs (its slowest sample counts)."""
 
     job_id: str
     step: int
