@@ -14,7 +14,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from photogram.bootstrap import open_store
+from photogram.bootstrap.store import open_store
 from photogram.core.settings import Settings
 from tests.acceptance.server import ONE_THREAD, Server, is_alive, run_command, wait_until
 

@@ -10,8 +10,9 @@ import json
 import sys
 from dataclasses import replace
 
-from photogram import bootstrap
-from photogram.bootstrap import Announcement, open_store
+from photogram.bootstrap.listeners import listen
+from photogram.bootstrap.server import Announcement, serve_store
+from photogram.bootstrap.store import open_store
 from photogram.core.settings import load_settings
 from photogram.core.telemetry import configure_logging
 from tests.faults.points import Killer, KillingDatabase, KillingEngine, KillingFolder
@@ -23,7 +24,7 @@ def main() -> None:
     settings = load_settings()
     configure_logging(settings.log_level)
     with (
-        bootstrap._listen(settings.host, settings.port) as listener,
+        listen(settings.host, settings.port) as listener,
         open_store(settings, is_alone=True) as store,
     ):
         meddled = replace(
@@ -33,7 +34,7 @@ def main() -> None:
         )
         engine = KillingEngine(killer, plan["step_s"])
         asyncio.run(
-            bootstrap.serve_store(settings, meddled, engine, (listener, None), _announce)  # type: ignore[arg-type]
+            serve_store(settings, meddled, engine, (listener, None), _announce)  # type: ignore[arg-type]
         )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from photogram.accounts.models import Principal
-from photogram.bootstrap import open_store
+from photogram.bootstrap.store import open_store
 from photogram.core.settings import Settings
 from photogram.generation.repository import jobs
 from tests.acceptance.server import run_command

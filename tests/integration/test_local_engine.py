@@ -298,7 +298,7 @@ async def test_worker_that_never_lives_is_tried_again_and_then_told(
 
 def test_engine_of_the_api_process_imports_no_torch() -> None:
     code = (
-        "import sys, photogram.bootstrap, photogram.api.app, photogram.engine.local;"
+        "import sys, photogram.bootstrap.server, photogram.api.app, photogram.engine.local;"
         "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'diffusers')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

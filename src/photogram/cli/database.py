@@ -18,7 +18,7 @@ db = typer.Typer(
 @db.command("upgrade")
 def upgrade(*, data: DataOption = None) -> None:
     """Make the tables, or bring an older version's up to date. No server may be running."""
-    from photogram.bootstrap import open_for_upgrade
+    from photogram.bootstrap.store import open_for_upgrade
 
     settings = load_settings(data=data)
     configure_logging(settings.log_level)

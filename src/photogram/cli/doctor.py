@@ -68,14 +68,14 @@ def _torch(settings: Settings) -> str:
 
 
 def _database(settings: Settings) -> str:
-    from photogram.bootstrap import open_store
+    from photogram.bootstrap.store import open_store
 
     with open_store(settings) as store:
         return store.database.describe()
 
 
 def _data(settings: Settings) -> str:
-    from photogram.bootstrap import open_store
+    from photogram.bootstrap.store import open_store
 
     with open_store(settings) as store:
         report = store.ledger.check()
@@ -95,7 +95,7 @@ def _disk(settings: Settings) -> str:
 
 
 def _model(settings: Settings) -> str:
-    from photogram.bootstrap import model_folder
+    from photogram.bootstrap.models import model_folder
     from photogram.weights.locate import inspect
 
     checkpoint = inspect(model_folder(settings))
@@ -104,7 +104,7 @@ def _model(settings: Settings) -> str:
 
 
 def _print_plans(settings: Settings) -> None:
-    from photogram.bootstrap import model_folder
+    from photogram.bootstrap.models import model_folder
     from photogram.weights.locate import inspect
     from photogram.weights.plan import FLUX_DEV, shapes_of
 

@@ -43,7 +43,7 @@ def generate(
 ) -> None:
     """Paint PROMPT into FILE; with several samples, FILE gets -1, -2, ... before its suffix."""
     from photogram.api.attributes import ATTRIBUTES, read
-    from photogram.bootstrap import model_folder
+    from photogram.bootstrap.models import model_folder
 
     attributes = {each.name: each for each in ATTRIBUTES}
     image_format = _format_of(output)

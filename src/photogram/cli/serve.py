@@ -14,7 +14,7 @@ from photogram.core.settings import load_settings
 from photogram.core.telemetry import configure_logging
 
 if TYPE_CHECKING:
-    from photogram.bootstrap import Announcement
+    from photogram.bootstrap.server import Announcement
 
 _DEFAULT_PROMPT = "a red apple"
 
@@ -37,7 +37,7 @@ def serve(
 
     On an empty data folder an account `default` is made, and its key is printed once.
     """
-    from photogram.bootstrap import serve as run_server
+    from photogram.bootstrap.server import serve as run_server
 
     settings = load_settings(host=host, port=port, data=data, model=model, device=device)
     configure_logging(settings.log_level)

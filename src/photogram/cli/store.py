@@ -9,7 +9,7 @@ from photogram.core.settings import load_settings
 from photogram.core.telemetry import configure_logging
 
 if TYPE_CHECKING:
-    from photogram.bootstrap import Store
+    from photogram.bootstrap.store import Store
 
 ACTOR = "cli"
 """Who did what a command has done, for the record."""
@@ -27,7 +27,7 @@ def open_existing_store(data: Path | None) -> AbstractContextManager["Store"]:
 
 def open_any_store(data: Path | None) -> AbstractContextManager["Store"]:
     """The store, which is made if there is none."""
-    from photogram.bootstrap import open_store
+    from photogram.bootstrap.store import open_store
 
     settings = load_settings(data=data)
     configure_logging(settings.log_level)  # to stderr: stdout is for the answer

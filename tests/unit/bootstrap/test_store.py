@@ -5,7 +5,7 @@ import pytest
 from pydantic import SecretStr
 from pysqlite3 import dbapi2
 
-from photogram.bootstrap import local_url, open_store
+from photogram.bootstrap.store import open_store
 from photogram.core.errors import ConfigurationError, StorageError
 from photogram.core.settings import Settings
 from photogram.storage.blobs import new_blob_name
@@ -13,21 +13,7 @@ from photogram.storage.folder import DataFolder
 from tests.postgres import Cluster
 from tests.unit.storage.stocked import execute, open_stock
 
-FIRST = Path(__file__).parent / "storage" / "first_schema.sql"
-
-
-@pytest.mark.parametrize(
-    ("host", "url"),
-    [
-        ("127.0.0.1", "http://127.0.0.1:8000"),
-        ("0.0.0.0", "http://127.0.0.1:8000"),  # noqa: S104 - an address is read, none is bound
-        ("192.0.2.7", "http://192.0.2.7:8000"),
-        ("::", "http://[::1]:8000"),
-        ("::1", "http://[::1]:8000"),
-    ],
-)
-def test_the_printed_address_can_be_called(host: str, url: str) -> None:
-    assert local_url(host, 8000) == url
+FIRST = Path(__file__).parents[1] / "storage" / "first_schema.sql"
 
 
 def test_a_server_brings_an_older_sqlite_file_up_to_date(tmp_path: Path) -> None:

@@ -1,0 +1,55 @@
+"""Builds what the routes stand on: settings, a store and an engine come in, `Services` come out."""
+
+from datetime import timedelta
+
+from photogram.api.deps import Services
+from photogram.bootstrap.store import Store
+from photogram.core.settings import Settings
+from photogram.engine.local import LocalEngine
+from photogram.generation.results import Results
+from photogram.generation.rules import Rules
+from photogram.generation.service import GenerationService
+from photogram.ledger.pricing import PriceTable
+from photogram.webhooks.addresses import AddressGuard
+from photogram.webhooks.courier import Courier
+from photogram.webhooks.service import WebhookService
+
+
+def build_services(
+    settings: Settings, store: Store, engine: LocalEngine, server_id: str, courier: Courier
+) -> Services:
+    """Everything that the routes use."""
+    rules = Rules(
+        prices=PriceTable(
+            per_image=settings.price_per_image,
+            per_step=settings.price_per_step,
+            guidance_rate=settings.price_guidance_rate,
+        ),
+        job_timeout_s=settings.job_timeout_s,
+        async_timeout_s=settings.async_timeout_s,
+        jobs_per_account=settings.jobs_per_account,
+        with_prompt=settings.embed_prompt,
+    )
+    generation = GenerationService(
+        store.database,
+        engine,
+        Results(store.blobs, timedelta(hours=settings.results_hours)),
+        rules,
+        server_id=server_id,
+        on_end=courier.wake,
+    )
+    return Services(
+        settings=settings,
+        engine=engine,
+        accounts=store.accounts,
+        ledger=store.ledger,
+        generation=generation,
+        webhooks=WebhookService(store.database, address_guard(settings), courier.wake),
+        database=store.database,
+        folder=store.folder,
+    )
+
+
+def address_guard(settings: Settings) -> AddressGuard:
+    """Where webhooks may go."""
+    return AddressGuard(may_be_private=settings.webhook_private_addresses)
