@@ -7,7 +7,7 @@ open loop.
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -68,8 +68,8 @@ class ServerCell:
 
 def measure_servers(
     cells: Sequence[ServerCell], setup: Setup, scale: Scale, say: Callable[[str], None]
-) -> list[CellResult]:
-    """Every cell on both servers, in all rounds.
+) -> Iterator[CellResult]:
+    """Every cell on both servers; after each round, what all rounds so far have found.
 
     Args:
         cells: In the order in which each server sees them.
@@ -86,7 +86,7 @@ def measure_servers(
                     say(f"  {cell.name}")
                     found = points[cell.name]
                     found += asyncio.run(_measure(cell, Visit(site, scale, index, tuple(found))))
-    return [_result(cell, points[cell.name]) for cell in cells]
+        yield from (_result(cell, points[cell.name]) for cell in cells)
 
 
 def _result(cell: ServerCell, points: Sequence[Point]) -> CellResult:
