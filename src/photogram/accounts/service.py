@@ -146,6 +146,14 @@ class AccountService:
         """Keys of the account of that id, oldest first."""
         return self._database.transact(repository.keys_of, account_id, readonly=True)
 
+    def get_key(self, key_id: str) -> KeyInfo:
+        """What may be told of a key.
+
+        Raises:
+            NotFoundError: There is no such key.
+        """
+        return self._database.transact(changes.get_key, key_id, readonly=True)
+
     def change_key(
         self, key_id: str, change: RightsChange, *, name: str | None = None, actor: str
     ) -> KeyInfo:

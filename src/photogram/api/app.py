@@ -21,7 +21,7 @@ from photogram.api.errors import (
     answer_routing_error,
 )
 from photogram.api.middleware import Bookkeeper, Cors, Guard
-from photogram.api.ratelimit import KeyRates, Slots
+from photogram.api.ratelimit import KeyRates, SignIns, Slots
 from photogram.api.routes import (
     account,
     assets,
@@ -34,6 +34,7 @@ from photogram.api.routes import (
     pictures,
     requests,
     segmind,
+    sessions,
     webhooks,
 )
 from photogram.core import clock
@@ -74,10 +75,11 @@ def create_app(services: Services, *, body_timeout_s: float = BODY_TIMEOUT_S) ->
     app.state.started_s = int(clock.now().timestamp())
     app.state.rates = KeyRates()
     app.state.slots = Slots()
+    app.state.sign_ins = SignIns()
     for public in (health, files):
         app.include_router(public.router)
     painting = (pictures, requests, openai_images, assets)
-    for keyed in (*painting, account, generations, keys, models, segmind, webhooks):
+    for keyed in (*painting, account, generations, keys, models, segmind, sessions, webhooks):
         app.include_router(keyed.router)
     _check_rights(app)
     return app

@@ -13,10 +13,13 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi.security.http import HTTPAuthorizationCredentials
 from starlette.requests import Request
 
+from photogram.accounts.browsers import CUSTOMER
 from photogram.accounts.models import Principal, Scope
 from photogram.accounts.service import AccountService
+from photogram.accounts.sessions import SessionService
 from photogram.api.context import RequestContext, context_of
-from photogram.api.ratelimit import KeyRates, Slots
+from photogram.api.cookies import session_secret
+from photogram.api.ratelimit import KeyRates, SignIns, Slots
 from photogram.core.errors import PermissionDeniedError
 from photogram.core.ports import Engine
 from photogram.core.settings import Settings
@@ -40,6 +43,7 @@ class Services:
     settings: Settings
     engine: Engine
     accounts: AccountService
+    sessions: SessionService
     ledger: LedgerService
     generation: GenerationService
     webhooks: WebhookService
@@ -65,18 +69,23 @@ read_bearer = HTTPBearer(scheme_name="bearer", auto_error=False)
 
 
 async def authenticate(
+    request: Request,
     services: ServicesDep,
     context: ContextDep,
     api_key: Annotated[str | None, Depends(read_api_key)],
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(read_bearer)],
 ) -> Principal:
-    """Who asks, by ``x-api-key`` or, where that is missing, by ``Authorization: Bearer``.
+    """Who asks, by ``x-api-key``, else by ``Authorization: Bearer``, else by a session's cookie.
 
     Raises:
-        AuthenticationError: No key, or not a valid one.
+        AuthenticationError: No key, or not a valid one; of a session, it has ended.
     """
     token = api_key or (bearer.credentials if bearer else None)
-    context.principal = await services.accounts.authenticate(token)
+    secret = session_secret(request, CUSTOMER, services.settings.public_url)
+    if token is None and secret is not None:
+        context.principal = await services.sessions.resume(secret)
+    else:
+        context.principal = await services.accounts.authenticate(token)
     return context.principal
 
 
@@ -103,6 +112,15 @@ class Needs:
 def needs(*scopes: Scope) -> params.Depends:
     """For a route's `dependencies`: it takes keys with one of these scopes, and no others."""
     return params.Depends(Needs(scopes))
+
+
+async def count_sign_in(request: Request) -> None:
+    """One of the sign-ins in a minute that an address may try, whether its key is right or not.
+
+    Raises:
+        RateLimitedError: They are used up.
+    """
+    cast(SignIns, request.app.state.sign_ins).count(request.client.host if request.client else "")
 
 
 async def count_request(

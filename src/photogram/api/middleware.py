@@ -112,7 +112,7 @@ def _log_request(
 
 
 class Cors:
-    """Lets pages of any origin call the API. Keys travel in headers, never in cookies."""
+    """Lets pages of any origin call the API, with keys in headers; sessions are for our own alone."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,7 +1,8 @@
 """How many requests an account or a key may have under way at once, and a key make in a minute.
 
-Both count in this process. Who has places is forgotten when its last request ends; of a key's
-minutes one number is kept. What is counted, and how much is allowed, is the caller's choice.
+Also, how often an address may try to sign in. All count in this process. Who has places is
+forgotten when its last request ends; of a key's minutes one number is kept. What is counted, and how
+much is allowed, is the caller's choice.
 """
 
 import time
@@ -9,12 +10,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
 from math import ceil
 
 from photogram.core.errors import RateLimitedError
 
 _RETRY_AFTER_S = 2.0
 _WINDOW_S = 60
+_SIGN_INS = 30
+_MOST_ADDRESSES = 10_000
+_NUM_HOST_BITS = 64
 _NS_PER_S = 1_000_000_000
 
 
@@ -129,3 +134,49 @@ class KeyRates:
             next_after_s=max(1, ceil(next_after_ns / _NS_PER_S)),
             is_exceeded=is_exceeded,
         )
+
+
+class SignIns:
+    """So many attempts to sign in a minute for each address, right or wrong.
+
+    A network's worth of IPv6 addresses counts as one: whoever has one of them has all.
+
+    Args:
+        clock_ns: Nanoseconds that never go back.
+    """
+
+    def __init__(self, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self._clock_ns = clock_ns
+        self._rates = KeyRates(clock_ns)
+        self._addresses: set[str] = set()
+
+    def count(self, host: str) -> None:
+        """Count an attempt.
+
+        Args:
+            host: The address that it comes from.
+
+        Raises:
+            RateLimitedError: It is one too many.
+        """
+        network = _network(host)
+        self._addresses.add(network)
+        if len(self._addresses) > _MOST_ADDRESSES:  # nobody's memory is used up by trying
+            self._rates, self._addresses = KeyRates(self._clock_ns), {network}
+        allowance = self._rates.count(network, _SIGN_INS)
+        if allowance.is_exceeded:
+            raise RateLimitedError(
+                f"too many sign-ins from this address, at most {_SIGN_INS} a minute; try again in "
+                f"{allowance.next_after_s} s",
+                retry_after_s=allowance.next_after_s,
+            )
+
+
+def _network(host: str) -> str:
+    try:
+        address = ip_address(host)
+    except ValueError:  # a Unix socket has none
+        return host
+    if not isinstance(address, IPv6Address) or address.ipv4_mapped:
+        return host
+    return f"{int(address) >> _NUM_HOST_BITS:x}::"

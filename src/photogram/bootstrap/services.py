@@ -42,6 +42,7 @@ def build_services(
         settings=settings,
         engine=engine,
         accounts=store.accounts,
+        sessions=store.sessions,
         ledger=store.ledger,
         generation=generation,
         webhooks=WebhookService(store.database, address_guard(settings), courier.wake),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from photogram.accounts.operators import OperatorService
 from photogram.accounts.service import AccountService
+from photogram.accounts.sessions import SessionService
 from photogram.core.settings import Settings
 from photogram.ledger.service import LedgerService
 from photogram.storage import installation
@@ -26,6 +27,7 @@ class Store:
     database: Database
     blobs: BlobFolder
     accounts: AccountService
+    sessions: SessionService
     operators: OperatorService
     ledger: LedgerService
 
@@ -62,6 +64,7 @@ def open_store(settings: Settings, *, is_alone: bool = False) -> Iterator[Store]
                 database,
                 blobs,
                 accounts,
+                SessionService(database, pepper),
                 OperatorService(database, pepper),
                 LedgerService(database),
             )

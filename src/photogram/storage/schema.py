@@ -15,7 +15,7 @@ from photogram.core.errors import StorageError
 from photogram.storage import guards
 from photogram.storage.tables.collection import metadata
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 
 _FIRST: Final = "0001"
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"

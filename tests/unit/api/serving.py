@@ -15,6 +15,7 @@ import uvicorn
 
 from photogram.accounts.models import NewKey
 from photogram.accounts.service import AccountService
+from photogram.accounts.sessions import SessionService
 from photogram.api.app import create_app
 from photogram.api.body import BODY_TIMEOUT_S
 from photogram.api.deps import Services
@@ -94,8 +95,9 @@ def open_site(
         )
         guard = AddressGuard(chosen.webhook_private_addresses)
         webhooks = WebhookService(database, guard, wake=lambda: None)
+        sessions = SessionService(database, folder.pepper())
         services = Services(
-            chosen, engine, accounts, ledger, generation, webhooks, database, folder
+            chosen, engine, accounts, sessions, ledger, generation, webhooks, database, folder
         )
         yield Site(services, engine, account_id, key)
     finally:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from photogram.api.ratelimit import KeyRates, Slots
+from photogram.api.ratelimit import KeyRates, SignIns, Slots
 from photogram.core.errors import RateLimitedError
 
 MINUTE_NS = 60_000_000_000
@@ -108,3 +108,33 @@ def test_no_minute_holds_more_than_twice_the_limit_and_who_waits_is_served(
         counted_ns.append(clock.now_ns)
     for start_ns in counted_ns:
         assert sum(start_ns <= at_ns < start_ns + MINUTE_NS for at_ns in counted_ns) <= 2 * limit
+
+
+def _try(sign_ins: SignIns, host: str) -> bool:
+    try:
+        sign_ins.count(host)
+    except RateLimitedError:
+        return False
+    return True
+
+
+class TestSignIns:
+    def test_an_address_has_so_many_in_a_minute(self) -> None:
+        clock = Clock()
+        sign_ins = SignIns(clock)
+        assert sum(_try(sign_ins, "192.0.2.1") for _ in range(40)) == 30
+        assert _try(sign_ins, "192.0.2.2")
+        clock.now_ns += MINUTE_NS
+        assert _try(sign_ins, "192.0.2.1")
+
+    def test_a_network_of_ipv6_is_one_address_and_one_of_ipv4_is_not(self) -> None:
+        sign_ins = SignIns(Clock())
+        assert sum(_try(sign_ins, f"2001:db8::{number:x}") for number in range(40)) == 30
+        assert _try(sign_ins, "2001:db8:0:1::1")
+        assert all(_try(sign_ins, f"::ffff:192.0.2.{number}") for number in range(40))
+
+    def test_what_is_remembered_is_bounded(self) -> None:
+        sign_ins = SignIns(Clock())
+        for number in range(10_050):
+            sign_ins.count(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
+        assert len(sign_ins._addresses) < 10_000

@@ -35,7 +35,7 @@ def test_a_server_refuses_an_older_postgresql(postgres: Cluster, tmp_path: Path)
             open_store(settings, is_alone=True),
         ):
             pass
-        stock.database.transact(execute, "UPDATE alembic_version SET version_num = '0003'")
+        stock.database.transact(execute, "UPDATE alembic_version SET version_num = '0004'")
 
 
 def test_another_database_does_not_get_the_pictures(postgres: Cluster, tmp_path: Path) -> None:

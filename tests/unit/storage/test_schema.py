@@ -97,7 +97,7 @@ def test_a_newer_schema_is_refused(stock: Stock) -> None:
     stock.database.transact(execute, "UPDATE alembic_version SET version_num = '9000'")
     with pytest.raises(StorageError, match=r"made by a newer Photogram \(schema 9000"):
         Database.open(stock.url, may_upgrade=True)
-    stock.database.transact(execute, "UPDATE alembic_version SET version_num = '0003'")
+    stock.database.transact(execute, "UPDATE alembic_version SET version_num = '0004'")
 
 
 def test_what_the_revisions_make_is_what_the_code_believes(stock: Stock) -> None:

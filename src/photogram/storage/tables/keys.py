@@ -1,9 +1,19 @@
-"""Who may do what: keys of accounts, keys of operators, and what operators have done.
+"""Who may do what: keys of accounts, keys of operators, browsers' sessions, and what was done.
 
 A token is never stored, only its keyed hash.
 """
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+)
 
 from photogram.storage.tables.columns import UtcDateTime, metadata
 
@@ -42,6 +52,18 @@ admin_key = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("revoked_at", UtcDateTime),
 )
+
+# What a browser signed in with: one of the two kinds of key.
+session = Table(
+    "session",
+    metadata,
+    Column("token_hash", String, primary_key=True),
+    Column("key_id", ForeignKey("api_key.id")),
+    Column("operator_key_id", ForeignKey("admin_key.id")),
+    Column("expires_at", UtcDateTime, nullable=False),
+    CheckConstraint("(key_id IS NULL) <> (operator_key_id IS NULL)", name="one_key"),
+)
+Index("sessions_by_expiry", session.c.expires_at)
 
 # Append-only; a guard keeps it so.
 audit_entry = Table(
