@@ -56,6 +56,7 @@ ROUTES = [
     ("POST", "/webhook/test"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
+    ("GET", "/metrics"),
     ("GET", "/openapi.json"),
 ]
 NAMES = {"model_id": "fake", "key_id": "x", "request_id": "x", "file_name": "x"}

@@ -20,6 +20,7 @@ from photogram.api.errors import (
     answer_photogram_error,
     answer_routing_error,
 )
+from photogram.api.metrics import RequestCounts
 from photogram.api.middleware import Bookkeeper, Cors, Guard
 from photogram.api.ratelimit import KeyRates, SignIns, Slots
 from photogram.api.routes import (
@@ -29,6 +30,7 @@ from photogram.api.routes import (
     generations,
     health,
     keys,
+    metrics,
     models,
     openai_images,
     pictures,
@@ -40,7 +42,9 @@ from photogram.api.routes import (
 from photogram.core import clock
 from photogram.core.errors import PhotogramError
 
-PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json", "/v1/files/{file_name}"})
+PUBLIC_PATHS = frozenset(
+    {"/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/files/{file_name}"}
+)
 """Everything else asks for a key. Nobody can guess the name of a file."""
 
 
@@ -51,6 +55,7 @@ def create_app(services: Services, *, body_timeout_s: float = BODY_TIMEOUT_S) ->
         services: What it stands on.
         body_timeout_s: Seconds within which the body of a request has to arrive.
     """
+    counts = RequestCounts()
     app = FastAPI(
         title="Photogram",
         description="A self-hosted FLUX.1 [dev] image API.",
@@ -59,7 +64,7 @@ def create_app(services: Services, *, body_timeout_s: float = BODY_TIMEOUT_S) ->
         redoc_url=None,
         redirect_slashes=False,  # a caller's SDK takes a redirect for an empty success
         middleware=[
-            Middleware(Bookkeeper, ledger=services.ledger),
+            Middleware(Bookkeeper, ledger=services.ledger, counts=counts),
             Middleware(Cors),
             Middleware(Guard),
         ],
@@ -73,10 +78,11 @@ def create_app(services: Services, *, body_timeout_s: float = BODY_TIMEOUT_S) ->
     app.state.body_timeout_s = body_timeout_s
     app.state.database_probe = health.DatabaseProbe(services.database)
     app.state.started_s = int(clock.now().timestamp())
+    app.state.request_counts = counts
     app.state.rates = KeyRates()
     app.state.slots = Slots()
     app.state.sign_ins = SignIns()
-    for public in (health, files):
+    for public in (health, metrics, files):
         app.include_router(public.router)
     painting = (pictures, requests, openai_images, assets)
     for keyed in (*painting, account, generations, keys, models, segmind, sessions, webhooks):

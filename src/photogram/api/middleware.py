@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from photogram.api.context import RequestContext, open_context
 from photogram.api.errors import HeadersTooLargeError, error_response
+from photogram.api.metrics import RequestCounts
 from photogram.core.errors import PhotogramError, StorageError
 from photogram.core.ids import is_sane, new_id
 from photogram.ledger.pricing import format_credits
@@ -47,9 +48,12 @@ class Bookkeeper:
     A HEAD is served as its GET, without the body.
     """
 
-    def __init__(self, app: ASGIApp, ledger: LedgerService) -> None:
+    def __init__(
+        self, app: ASGIApp, ledger: LedgerService, counts: RequestCounts | None = None
+    ) -> None:
         self._app = app
         self._ledger = ledger
+        self._counts = counts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -74,7 +78,10 @@ class Bookkeeper:
             try:
                 await self._app(inner, receive, send_dressed)
             finally:
-                _log_request(inner, scope["method"], context, status, started)
+                seconds = time.perf_counter() - started
+                _log_request(inner, scope["method"], context, status, seconds)
+                if self._counts is not None:
+                    self._counts.count(_route(inner), scope["method"], status, seconds)
 
     async def _dress(self, context: RequestContext, headers: MutableHeaders) -> None:
         headers["x-request-id"] = context.request_id
@@ -93,19 +100,22 @@ class Bookkeeper:
         headers["x-remaining-credits"] = format_credits(context.remaining_micro)
 
 
+def _route(scope: Scope) -> str | None:
+    """What the path has matched; the path itself is the client's text, this is ours."""
+    return getattr(scope.get("route"), "path", None)
+
+
 def _log_request(
-    scope: Scope, method: str, context: RequestContext, status: int, started: float
+    scope: Scope, method: str, context: RequestContext, status: int, seconds: float
 ) -> None:
-    route = scope.get("route")
     principal = context.principal
     _log.info(
         "request",
         method=method,
-        # The path itself is the client's text; what it matched is ours.
-        route=getattr(route, "path", None),
+        route=_route(scope),
         status=status,
         code=context.error_code,
-        ms=round((time.perf_counter() - started) * 1000, 1),
+        ms=round(seconds * 1000, 1),
         account=principal.account_id if principal else None,
         key_id=principal.key_id if principal else None,
     )

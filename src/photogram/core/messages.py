@@ -214,6 +214,45 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     finish_s: float
 
 
+class Vitals(msgspec.Struct, frozen=True, kw_only=True):
+    """How a worker is: what it has done since its start, and what it holds.
+
+    Attributes:
+        num_steps: Denoising steps.
+        num_step_samples: The sum over these of the pictures that shared each.
+        step_s: The sum over these of their seconds.
+        last_step_samples: Pictures that shared the last step; 0 before the first.
+        last_step_s: Its seconds.
+        memory_bytes: Main memory that the process holds.
+        device: What it paints on, such as ``cpu`` or the name of a GPU.
+        device_used_bytes: Of a GPU: memory that the process has taken there.
+        device_total_bytes: Of a GPU: all its memory.
+        temperature_c: Of a GPU, in degrees Celsius, where it can be told.
+    """
+
+    num_steps: int = 0
+    num_step_samples: int = 0
+    step_s: float = 0.0
+    last_step_samples: int = 0
+    last_step_s: float = 0.0
+    memory_bytes: int = 0
+    device: str = ""
+    device_used_bytes: int | None = None
+    device_total_bytes: int | None = None
+    temperature_c: float | None = None
+
+    def after_step(self, num_samples: int, seconds: float) -> "Vitals":
+        """The same after one step more."""
+        return msgspec.structs.replace(
+            self,
+            num_steps=self.num_steps + 1,
+            num_step_samples=self.num_step_samples + num_samples,
+            step_s=self.step_s + seconds,
+            last_step_samples=num_samples,
+            last_step_s=seconds,
+        )
+
+
 class Finished(msgspec.Struct, frozen=True, kw_only=True, tag="finished"):
     """All pictures of a job, in the order of its seeds.
 

@@ -7,7 +7,7 @@ and later a cluster. `bootstrap` chooses.
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from photogram.core.messages import Forecast, GenerateJob, JobEvent, ModelInfo
+from photogram.core.messages import Forecast, GenerateJob, JobEvent, ModelInfo, Vitals
 
 
 class Permit(Protocol):
@@ -31,6 +31,10 @@ class Engine(Protocol):
     @property
     def num_jobs(self) -> int:
         """Permits held now: jobs queued or running."""
+
+    @property
+    def vitals(self) -> Vitals | None:
+        """How its worker was a second ago; None while there is none that has loaded."""
 
     async def start(self) -> None:
         """Begin to load the model; returns at once, `is_ready` says when it is done."""

@@ -27,6 +27,7 @@ from photogram.core.messages import (
     Preview,
     Progress,
     Started,
+    Vitals,
 )
 from photogram.engine.cost import Load
 from photogram.engine.request import Request, Sample
@@ -93,6 +94,7 @@ class EngineCore:
 
     Attributes:
         watch: Tells another thread whether the work gets on.
+        vitals: The steps until now; what the device holds is not among it.
     """
 
     def __init__(
@@ -109,6 +111,7 @@ class EngineCore:
         self._encoders = encoders
         self._clock = clock
         self.watch = Watch()
+        self.vitals = Vitals()
         self._requests: dict[str, Request] = {}
         self._encoding: dict[Future[EncodedImage], Sample] = {}
         self._previews: deque[_Encoding] = deque()
@@ -203,7 +206,9 @@ class EngineCore:
         began_at = self._clock()
         self._runner.step([sample.state for sample in batch])
         load = Load.of(sample.request.num_tokens for sample in batch)
-        self._scheduler.cost.observe_step(load, self._clock() - began_at)
+        seconds = self._clock() - began_at
+        self._scheduler.cost.observe_step(load, seconds)
+        self.vitals = self.vitals.after_step(len(batch), seconds)
         for sample in batch:
             sample.step += 1
         for request in dict.fromkeys(sample.request for sample in batch):

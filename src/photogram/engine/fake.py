@@ -25,6 +25,7 @@ from photogram.core.messages import (
     Preview,
     Progress,
     Started,
+    Vitals,
 )
 from photogram.core.ports import Permit
 from photogram.engine.admission import Admission
@@ -88,6 +89,11 @@ class FakeEngine:
     @property
     def num_jobs(self) -> int:
         return self._admission.num_held
+
+    @property
+    def vitals(self) -> Vitals | None:
+        num_steps = sum(self.steps_run.values())
+        return Vitals(num_steps=num_steps, num_step_samples=num_steps, device="fake")
 
     async def start(self) -> None:
         self.is_ready = True

@@ -24,6 +24,7 @@ from photogram.core.messages import (
     ModelInfo,
     Progress,
     Started,
+    Vitals,
 )
 from photogram.core.ports import Permit
 from photogram.engine.admission import Admission
@@ -75,6 +76,7 @@ class LocalEngine:
         self._num_failed_starts = 0
         self._loaded_at: float | None = None
         self._is_silent = False
+        self.vitals: Vitals | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -166,6 +168,7 @@ class LocalEngine:
             if self._loaded_at is not None and time.monotonic() > self._loaded_at + _STEADY_S:
                 self._num_failed_starts = 0
             self._loaded_at, self._is_silent, self._worker = None, False, None
+            self.vitals = None
             await worker.stop()
         _log.error("worker_died", exit_status=worker.exit_status)
 
@@ -187,8 +190,9 @@ class LocalEngine:
 
     def _take(self, event: WorkerEvent) -> None:
         match event:
-            case Heartbeat(cost):
+            case Heartbeat(cost, vitals):
                 self._outlook.learn(cost)
+                self.vitals = vitals
             case Ready():
                 self._loaded_at, self.load_failure = time.monotonic(), None
             case LoadFailed(message):

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 
 import msgspec
 
-from photogram.core.messages import Command, JobEvent
+from photogram.core.messages import Command, JobEvent, Vitals
 from photogram.engine.batching import StepLimits
 from photogram.engine.cost import CostTable
 
@@ -62,9 +62,11 @@ class Heartbeat(msgspec.Struct, frozen=True, tag="heartbeat"):
 
     Attributes:
         cost: What work takes, as far as it has been learned.
+        vitals: What the worker has done and holds.
     """
 
     cost: CostTable
+    vitals: Vitals = Vitals()
 
 
 WorkerEvent = Ready | LoadFailed | Heartbeat | JobEvent

@@ -3,16 +3,18 @@
 It knows tensors and pictures, and nothing of queues, processes or fairness.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import torch
+from msgspec import structs
 from numpy.typing import NDArray
 
 from photogram.core.errors import EngineFailedError
-from photogram.core.messages import CONTENT_TYPES, EncodedImage, ImageFormat, ModelInfo
+from photogram.core.messages import CONTENT_TYPES, EncodedImage, ImageFormat, ModelInfo, Vitals
 from photogram.engine.request import Sample
 from photogram.imaging.encode import encode
 from photogram.imaging.metadata import ImageMetadata
@@ -23,6 +25,7 @@ T = TypeVar("T")
 
 _PREVIEW_FORMAT: ImageFormat = "jpeg"  # half as large again as WebP, in a twentieth of its time
 _PREVIEW_QUALITY = 70
+_STATM = Path("/proc/self/statm")
 _OUT_OF_MEMORY = "can't allocate memory"
 """How torch's allocator on a CPU says it, in a plain RuntimeError."""
 
@@ -104,6 +107,25 @@ class PipelineRunner:
         job = sample.request.job
         return self._encode(pixels, sample, job.image_format, job.quality)
 
+    def with_holdings(self, counted: Vitals) -> Vitals:
+        """Vitals with what the process and its device hold now; safe to call on another thread.
+
+        Nothing is started on the device: that must not come between the calls of a graph that is
+        being recorded.
+        """
+        held = structs.replace(counted, memory_bytes=_resident_bytes(), device="cpu")
+        device = self._pipeline.device
+        if device.type != "cuda":
+            return held
+        properties = torch.cuda.get_device_properties(device)
+        return structs.replace(
+            held,
+            device=properties.name,
+            device_used_bytes=torch.cuda.memory_reserved(device),
+            device_total_bytes=properties.total_memory,
+            temperature_c=_temperature_c(device),
+        )
+
     def _encode(
         self, pixels: NDArray[np.uint8], sample: Sample, image_format: ImageFormat, quality: int
     ) -> EncodedImage:
@@ -130,6 +152,22 @@ class PipelineRunner:
         """Wait for the device, which a GPU's calls do not; decoding does, by its copy."""
         if self._pipeline.device.type == "cuda":
             torch.cuda.synchronize(self._pipeline.device)
+
+
+def _resident_bytes() -> int:
+    """Main memory that this process holds; 0 where the system does not tell."""
+    try:
+        words = _STATM.read_text().split()
+    except OSError:
+        return 0
+    return int(words[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _temperature_c(device: torch.device) -> float | None:
+    try:
+        return float(torch.cuda.temperature(device))
+    except Exception:  # noqa: BLE001 - the library that reads it is missing, or its own errors
+        return None
 
 
 def _with_room(work: Callable[[], T]) -> T:

@@ -79,9 +79,13 @@ def main() -> None:
         return
     encoders = ThreadPoolExecutor(_NUM_ENCODERS, thread_name_prefix="encode")
     core = EngineCore(runner, Scheduler(cost, config.limits), pipe.send, encoders)
-    pipe.send(Heartbeat(cost.table))  # before it is asked how long a job would take
+
+    def heartbeat() -> Heartbeat:
+        return Heartbeat(cost.table, runner.with_holdings(core.vitals))
+
+    pipe.send(heartbeat())  # before it is asked how long a job would take
     pipe.send(Ready())
-    threading.Thread(target=beat, args=(pipe, core.watch, cost), daemon=True).start()
+    threading.Thread(target=beat, args=(pipe, core.watch, heartbeat), daemon=True).start()
     _serve(inbox, core, partial(_calibrate, core, calibration, compiles=runner.compiles))
 
 
@@ -103,14 +107,14 @@ def _calibrate(core: EngineCore, calibration: Calibration, *, compiles: bool) ->
         return calibration.run_piece()
 
 
-def beat(pipe: "Pipe", watch: Watch, cost: CostModel) -> None:
+def beat(pipe: "Pipe", watch: Watch, heartbeat: Callable[[], Heartbeat]) -> None:
     """Say every second that the worker lives, and end it once its loop is stuck."""
     while True:
         time.sleep(HEARTBEAT_S)
         if watch.is_stuck_after(HEARTBEAT_S):
             _log.error("worker_stuck")
             os._exit(STUCK_STATUS)  # the loop is where nothing else reaches it
-        pipe.send(Heartbeat(cost.table))
+        pipe.send(heartbeat())
 
 
 def _read(pipe: "Pipe", inbox: "queue.SimpleQueue[Command]") -> None:

@@ -67,12 +67,13 @@ def test_work_that_fails_is_over() -> None:
 _STUCK = """
 import sys, threading
 from multiprocessing.connection import Connection
-from photogram.engine.cost import CostModel
+from photogram.engine.cost import GUESS
+from photogram.engine.process import Heartbeat
 from photogram.engine.watch import Watch
 from photogram.engine.worker import Pipe, beat
 
 watch = Watch(least_s=0.5)
-arguments = (Pipe(Connection(int(sys.argv[1]))), watch, CostModel())
+arguments = (Pipe(Connection(int(sys.argv[1]))), watch, lambda: Heartbeat(GUESS))
 threading.Thread(target=beat, args=arguments, daemon=True).start()
 with watch.over(1e-3):
     threading.Event().wait()
