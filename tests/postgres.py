@@ -37,7 +37,7 @@ _SHAPE = """
 _EMPTY = """
     SET LOCAL session_replication_role = replica;
     DELETE FROM idempotency; DELETE FROM image; DELETE FROM asset; DELETE FROM server;
-    DELETE FROM job; DELETE FROM transfer; DELETE FROM api_key;
+    DELETE FROM job; DELETE FROM transfer; DELETE FROM session; DELETE FROM api_key;
     DELETE FROM audit_entry; DELETE FROM admin_key; DELETE FROM installation;
     DELETE FROM delivery; DELETE FROM message; DELETE FROM webhook;
     DELETE FROM account WHERE kind = 'customer';

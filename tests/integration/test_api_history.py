@@ -96,6 +96,10 @@ async def test_generations_have_pictures(
         ({"model_name": "FLUX%"}, []),
         ({"to_date": "2020-01-31"}, []),
         ({"user_id": "", "status": ""}, [1, 0]),
+        ({"text": "A HEN"}, [1]),
+        ({"text": "a%n"}, []),
+        ({"text": "webp"}, []),
+        ({"key_id": "AAAAAAAA"}, []),
     ],
 )
 async def test_the_history_is_filtered_sorted_and_paged(

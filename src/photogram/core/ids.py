@@ -4,6 +4,7 @@ import os
 import re
 import secrets
 import time
+from datetime import datetime
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32: no I, L, O, U
 _SANE = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -11,8 +12,12 @@ _SANE = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 def new_id() -> str:
     """26 characters: 48 bits of milliseconds, then 80 random bits (the ULID layout)."""
-    number = (time.time_ns() // 1_000_000 << 80) | int.from_bytes(os.urandom(10))
-    return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+    return _spell(time.time_ns() // 1_000_000 << 80 | int.from_bytes(os.urandom(10)))
+
+
+def first_id(instant: datetime) -> str:
+    """What no `new_id` from that instant on comes before."""
+    return _spell(int(instant.timestamp() * 1000) << 80)
 
 
 def made_at(identifier: str) -> int:
@@ -31,3 +36,7 @@ def random_seed() -> int:
 def is_sane(value: str) -> bool:
     """Whether a client's own identifier may be echoed in a header or a log line."""
     return _SANE.fullmatch(value) is not None
+
+
+def _spell(number: int) -> str:
+    return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))

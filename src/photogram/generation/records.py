@@ -134,6 +134,8 @@ class JobFilter(NamedTuple):
     Attributes:
         model: A part of the name, in capitals or not.
         states: Any of these; empty: all.
+        key_id: The key that they were made with.
+        text: A part of the prompt, in capitals or not; what was forgotten is not found.
         since: Made then or later.
         until: Made before.
         sort_by: When it was made, its model, or what was taken for it; of equals, when.
@@ -142,10 +144,24 @@ class JobFilter(NamedTuple):
 
     model: str | None = None
     states: tuple[JobState, ...] = ()
+    key_id: str | None = None
+    text: str | None = None
     since: datetime | None = None
     until: datetime | None = None
     sort_by: Literal["made", "model", "cost"] = "made"
     is_ascending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A job that has failed, whoever's it is, for who runs the server."""
+
+    job_id: str
+    account_name: str
+    created_at: datetime
+    attempt: int
+    error_code: str
+    error_message: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,14 @@ It reads and changes nothing; whatever an account asks for is looked for among i
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from photogram.core.errors import NotFoundError
 from photogram.core.messages import Finished, JobEvent
 from photogram.core.ports import Engine
 from photogram.generation.closing import Outcome
 from photogram.generation.live import LiveJobs
-from photogram.generation.records import JobFilter, JobPage, JobRecord
+from photogram.generation.records import Failure, JobFilter, JobPage, JobRecord
 from photogram.generation.repository import records
 from photogram.generation.results import Results
 from photogram.storage.database import Database
@@ -76,6 +77,10 @@ class Shelf:
     async def page(self, account_id: str, wanted: JobFilter, *, offset: int, limit: int) -> JobPage:
         """A part of an account's jobs."""
         return await self._database.browse(records.page, account_id, wanted, offset, limit)
+
+    async def failures(self, since: datetime, limit: int) -> list[Failure]:
+        """The newest failed jobs of all accounts that were made since then, newest first."""
+        return await self._database.browse(records.failures, since, limit)
 
     def advance(self, job_id: str) -> Advance:
         """How far a job is that was found open; nothing is known of one at another server."""

@@ -1,7 +1,9 @@
+from datetime import timedelta
+
 import pytest
 
 from photogram.core import clock
-from photogram.core.ids import is_sane, made_at, new_id
+from photogram.core.ids import first_id, is_sane, made_at, new_id
 
 
 def test_ids_are_unique_sane_and_sorted_by_time() -> None:
@@ -20,3 +22,9 @@ def test_an_id_says_when_it_was_made() -> None:
 @pytest.mark.parametrize("value", ["", "a b", "a\nb", "é", "x" * 129, "a;b", '"'])
 def test_insane_identifiers_are_not_echoed(value: str) -> None:
     assert not is_sane(value)
+
+
+def test_the_first_id_of_an_instant_comes_before_all_that_are_made_then() -> None:
+    before = clock.now()
+    assert first_id(before) <= new_id()
+    assert first_id(before + timedelta(hours=1)) > new_id()

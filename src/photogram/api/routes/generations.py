@@ -151,7 +151,7 @@ async def list_recent(
     responses=error_responses(400, 401, 404, 503),
     openapi_extra=describe_parameters(
         *("query", "page", "per_page", "from_date", "to_date", "model_name", "status"),
-        *("user_id", "user_email", "sort_by", "sort_order"),
+        *("key_id", "text", "user_id", "user_email", "sort_by", "sort_order"),
     ),
 )
 async def list_history(
@@ -193,6 +193,8 @@ def _history_filter(query: Query) -> JobFilter:
     return JobFilter(
         model=query.text("model_name"),
         states=_STATES[status] if status else (),
+        key_id=query.text("key_id"),
+        text=query.text("text"),
         since=since,
         until=last + timedelta(days=1),
         sort_by=_SORTED_BY[sorted_by],

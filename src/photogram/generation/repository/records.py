@@ -12,16 +12,21 @@ from sqlalchemy import (
     Connection,
     Row,
     Select,
+    String,
     bindparam,
     case,
+    cast,
     func,
     select,
     update,
 )
+from sqlalchemy.dialects.postgresql import JSON
 
+from photogram.core import ids
 from photogram.core.errors import NotFoundError
 from photogram.generation.orders import KeptOrder
 from photogram.generation.records import (
+    Failure,
     JobFilter,
     JobPage,
     JobRecord,
@@ -31,7 +36,7 @@ from photogram.generation.records import (
 )
 from photogram.generation.states import OPEN_STATES, JobState
 from photogram.storage.tables.jobs import image, job
-from photogram.storage.tables.ledger import transfer
+from photogram.storage.tables.ledger import account, transfer
 
 _JOB = select(job, transfer.c.amount_micro.label("held_micro")).join(
     transfer, transfer.c.id == job.c.hold_id
@@ -83,6 +88,21 @@ _ORDERS: dict[str, tuple[ColumnElement[Any], ...]] = {
         job.c.id,
     ),
 }
+# By the ids, which begin with the time: no index has all accounts' jobs by time.
+_FAILURES = (
+    select(
+        job.c.id,
+        account.c.name,
+        job.c.created_at,
+        job.c.attempt,
+        func.coalesce(job.c.error_code, ""),
+        func.coalesce(job.c.error_message, ""),
+    )
+    .join(account, account.c.id == job.c.account_id)
+    .where(job.c.id >= bindparam("first_id"), job.c.state == JobState.FAILED)
+    .order_by(job.c.id.desc())
+    .limit(bindparam("limit"))
+)
 _FORGET = (
     update(job)
     .where(
@@ -122,6 +142,10 @@ def page(
         conditions.append(job.c.model.icontains(wanted.model, autoescape=True))
     if wanted.states:
         conditions.append(job.c.state.in_(wanted.states))
+    if wanted.key_id:
+        conditions.append(job.c.key_id == wanted.key_id)
+    if wanted.text:
+        conditions.append(_prompt(connection).icontains(wanted.text, autoescape=True))
     if wanted.since:
         conditions.append(job.c.created_at >= wanted.since)
     if wanted.until:
@@ -135,6 +159,12 @@ def page(
         select(func.count()).select_from(job).where(*conditions)
     ).scalar_one()
     return JobPage(tuple(_records(connection, rows)), num_in_all)
+
+
+def failures(connection: Connection, since: datetime, limit: int) -> list[Failure]:
+    """The newest failed jobs of all accounts that were made since then."""
+    rows = connection.execute(_FAILURES, {"first_id": ids.first_id(since), "limit": limit})
+    return [Failure(*row) for row in rows]
 
 
 def find_file(connection: Connection, file_name: str, now: datetime) -> StoredFile | None:
@@ -161,6 +191,13 @@ def known_files(connection: Connection, names: Sequence[str]) -> set[str]:
 def forget_requests(connection: Connection, before: datetime) -> int:
     """Forget what was asked for in jobs that ended before then; returns how many."""
     return connection.execute(_FORGET, {"before": before}).rowcount
+
+
+def _prompt(connection: Connection) -> ColumnElement[str]:
+    if connection.dialect.name == "sqlite":
+        return func.json_extract(job.c.request, "$.order.prompt", type_=String)
+    words: ColumnElement[str] = cast(job.c.request, JSON)["order"]["prompt"].astext
+    return words
 
 
 def _one(connection: Connection, values: dict[str, str], *queries: Select[Any]) -> JobRecord:

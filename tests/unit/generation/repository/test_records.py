@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
+from photogram.accounts.models import Principal
 from photogram.core import clock
 from photogram.core.errors import NotFoundError
+from photogram.generation.orders import KeptOrder
 from photogram.generation.records import JobFilter, StoredFile, StoredImage
 from photogram.generation.repository import assets, jobs, records, servers
 from photogram.generation.repository.jobs import FIRST_FENCE
 from photogram.generation.states import JobState
 from photogram.storage.blobs import new_blob_name
+from tests.unit.generation.ordering import ORDER
 from tests.unit.storage.stocked import FIGURES, Stock, fail, new_job, open_stock
 
 HASH = "0" * 64
@@ -66,6 +69,46 @@ def test_lists_are_sorted_and_cut(stock: Stock) -> None:
     assert listed(stock, JobFilter(model="FLUX")) == [failed, cheap, dear]
     assert listed(stock, JobFilter(model="sdxl")) == listed(stock, JobFilter(model="%")) == []
     assert listed(stock, JobFilter(until=datetime(2020, 1, 1, tzinfo=UTC))) == []
+
+
+def test_jobs_are_found_by_their_prompt_and_their_key(stock: Stock) -> None:
+    stock.grant(100)
+    other = Principal(stock.customer.account_id, stock.accounts.create_key("ann").key_id)
+    kept = {}
+    for prompt, who in (('a "Red" fox', stock.customer), ("100% löwe\n\\", other)):
+        request = KeptOrder(replace(ORDER, prompt=prompt), "").encode()
+        new = replace(new_job(who, 1), request=request)
+        stock.database.transact(jobs.admit, new)
+        kept[prompt[0]] = new.id
+    forgotten = stock.admit(1)
+    for text, found in (
+        ('"red" F', "a"),
+        ("100% l", "1"),
+        ("\\", "1"),
+        ("_", ""),
+        ("0.001", ""),
+    ):
+        assert listed(stock, JobFilter(text=text)) == [kept[name] for name in found]
+    assert listed(stock, JobFilter(key_id=other.key_id)) == [kept["1"]]
+    assert listed(stock, JobFilter()) == [forgotten, kept["1"], kept["a"]]
+
+
+def test_failures_of_all_accounts_are_told_newest_first(stock: Stock) -> None:
+    stock.grant(100)
+    since = clock.now() - timedelta(hours=1)
+    failed = [stock.admit(1) for _ in range(3)]
+    stock.admit(1)
+    for number, job_id in enumerate(failed):
+        state = JobState.CANCELLED if number == 1 else JobState.FAILED
+        stock.database.transact(fail, job_id, state, f"code_{number}")
+    found = stock.database.transact(records.failures, since, 9)
+    assert [(each.job_id, each.error_code) for each in found] == [
+        (failed[2], "code_2"),
+        (failed[0], "code_0"),
+    ]
+    assert found[0].account_name == "ann"
+    assert stock.database.transact(records.failures, since, 1) == found[:1]
+    assert stock.database.transact(records.failures, clock.now() + timedelta(hours=1), 9) == []
 
 
 def test_a_picture_is_there_until_it_expires(stock: Stock) -> None:
