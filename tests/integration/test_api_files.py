@@ -198,7 +198,7 @@ class TestUploads:
             ([data_url(encoded()), data_url(b"<svg/>")], "data_urls[1] must be a PNG"),
             ([data_url(encoded("GIF"), "image/gif")], "PNG, JPEG or WebP"),
             ([data_url(encoded("PNG")[:20])], "PNG, JPEG or WebP"),
-            ([data_url(encoded("PNG", (4097, 1)))], "4096"),
+            ([data_url(encoded("PNG", (8193, 1)))], "8192"),
             (
                 [
                     data_url(

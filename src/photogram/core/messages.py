@@ -71,6 +71,33 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
             return width, height
         return self._halve(width), self._halve(height)
 
+    def size_like(self, width: int, height: int, megapixels: str = "1") -> tuple[int, int]:
+        """The size at which a picture of another size is painted from.
+
+        Args:
+            width: Of the other, in any unit.
+            height: Of the other, in the same unit.
+            megapixels: As in `size`.
+
+        Returns:
+            Width and height in pixels: of at most the square's area, as little smaller as the shape
+            allows, which changes by as little as multiples of `size_multiple` can.
+        """
+        num_cells = math.prod(self.size("1:1", megapixels)) // self.size_multiple**2
+        shape = width / height
+        wide, tall = math.sqrt(num_cells * shape), math.sqrt(num_cells / shape)
+        columns, rows = min(
+            (
+                (columns, rows)
+                for columns in (math.floor(wide), math.ceil(wide))
+                for rows in (math.floor(tall), math.ceil(tall))
+                if 0 < columns * rows <= num_cells
+            ),
+            key=lambda cells: (abs(math.log(cells[0] / cells[1] / shape)), -math.prod(cells)),
+            default=(num_cells, 1) if shape > 1 else (1, num_cells),
+        )
+        return columns * self.size_multiple, rows * self.size_multiple
+
     def num_tokens(self, width: int, height: int) -> int:
         """Tokens that one picture of this size adds to a denoising step, its text included."""
         num_image_tokens = (width // self.size_multiple) * (height // self.size_multiple)

@@ -1,4 +1,8 @@
+import math
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from photogram.core.messages import GenerateJob, ModelInfo, Source
 
@@ -47,3 +51,45 @@ def test_a_source_leaves_out_steps_and_the_previews_of_those_that_run_are_spread
     )  # fmt: skip
     assert job.num_steps_run == num_run
     assert job.preview_steps == preview_steps
+
+
+FLUX = ModelInfo(
+    slug="f",
+    name="F",
+    aspect_ratios={"1:1": (1024, 1024)},
+    size_multiple=16,
+    max_text_tokens=512,
+    has_guidance=True,
+)
+
+
+@pytest.mark.parametrize(
+    ("given_size", "megapixels", "size"),
+    [
+        ((1024, 1024), "1", (1024, 1024)),
+        ((16, 16), "1", (1024, 1024)),
+        ((1344, 768), "1", (1344, 768)),
+        ((4032, 3024), "1", (1168, 880)),
+        ((3024, 4032), "1", (880, 1168)),
+        ((6000, 4000), "0.25", (624, 416)),
+        ((4000, 1000), "1", (2048, 512)),
+        ((10**6, 1), "1", (4096 * 16, 16)),
+    ],
+)
+def test_a_picture_of_another_size_keeps_its_shape(
+    given_size: tuple[int, int], megapixels: str, size: tuple[int, int]
+) -> None:
+    assert FLUX.size_like(*given_size, megapixels) == size
+
+
+@given(st.integers(1, 8192), st.integers(1, 8192), st.sampled_from(["1", "0.25"]))
+def test_no_picture_is_larger_than_the_square_or_far_from_its_shape(
+    width: int, height: int, megapixels: str
+) -> None:
+    wide, tall = FLUX.size_like(width, height, megapixels)
+    most = math.prod(FLUX.size("1:1", megapixels))
+    assert wide % 16 == tall % 16 == 0
+    assert 0 < wide * tall <= most
+    if max(width, height) <= 4 * min(width, height):
+        assert wide * tall >= 0.9 * most
+        assert abs(math.log(wide * height / (tall * width))) < 0.05

@@ -32,13 +32,32 @@ def test_one_that_moves_is_refused(image_format: str) -> None:
         inspect_picture(moving)
 
 
-@pytest.mark.parametrize("size", [(4097, 1), (1, 4097), (4096, 4097), (9000, 9000)])
+@pytest.mark.parametrize("size", [(8193, 1), (1, 8193), (8192, 4097), (9000, 9000)])
 def test_a_large_one_is_refused_by_its_head(size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=f"is {size[0]}x{size[1]}; a side has at most 8192"):
+        inspect_picture(lying_about(size))
+
+
+def test_one_beyond_all_measure_is_refused_in_the_same_words() -> None:
+    with pytest.raises(ValueError, match="a side has at most 8192"):
+        inspect_picture(lying_about((100_000, 100_000)))
+
+
+def lying_about(size: tuple[int, int]) -> bytes:
+    """A small file of a small picture that says it is of that size."""
     small = encoded("PNG")
     head = b"IHDR" + struct.pack(">II", *size) + small[24:29]
-    lying = small[:12] + head + struct.pack(">I", zlib.crc32(head)) + small[33:]
-    with pytest.raises(ValueError, match=f"{size[0]}x{size[1]}"):
-        inspect_picture(lying)
+    return small[:12] + head + struct.pack(">I", zlib.crc32(head)) + small[33:]
+
+
+def test_a_jpeg_that_is_drawn_over_and_over_is_refused() -> None:
+    jpeg = encoded("JPEG", progressive=True)
+    scan = jpeg[jpeg.rindex(b"\xff\xda") : -2]
+    with pytest.raises(ValueError, match="more than 32 scans"):
+        inspect_picture(jpeg[:-2] + scan * 32 + jpeg[-2:])
+    # What merely looks like a scan is none: in a colour profile, or in a film behind the picture.
+    film = encoded("JPEG", icc_profile=b"\xff\xda" * 1000) + b"\xff\xda" * 1000
+    assert inspect_picture(film) == PictureFile("jpeg", 8, 6)
 
 
 @pytest.mark.parametrize(
