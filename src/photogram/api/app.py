@@ -5,12 +5,14 @@ named here: an app with a route that states nothing is not made. The app starts 
 nothing: engine and database belong to whoever made them.
 """
 
+from collections.abc import Sequence
 from importlib.metadata import version
 
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
 
 from photogram.api.body import BODY_TIMEOUT_S
 from photogram.api.deps import Needs, Services
@@ -48,11 +50,17 @@ PUBLIC_PATHS = frozenset(
 """Everything else asks for a key. Nobody can guess the name of a file."""
 
 
-def create_app(services: Services, *, body_timeout_s: float = BODY_TIMEOUT_S) -> FastAPI:
+def create_app(
+    services: Services,
+    pages: Sequence[BaseRoute] = (),
+    *,
+    body_timeout_s: float = BODY_TIMEOUT_S,
+) -> FastAPI:
     """The whole API over the given services.
 
     Args:
         services: What it stands on.
+        pages: Routes for people, which are no part of the API and ask for no key.
         body_timeout_s: Seconds within which the body of a request has to arrive.
     """
     counts = RequestCounts()
@@ -88,6 +96,7 @@ def create_app(services: Services, *, body_timeout_s: float = BODY_TIMEOUT_S) ->
     for keyed in (*painting, account, generations, keys, models, segmind, sessions, webhooks):
         app.include_router(keyed.router)
     _check_rights(app)
+    app.router.routes.extend(pages)
     return app
 
 

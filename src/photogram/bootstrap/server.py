@@ -14,10 +14,10 @@ import uvicorn
 
 from photogram.accounts.models import NewKey
 from photogram.api.admin.server import serve_operators
-from photogram.api.app import create_app
 from photogram.api.body import BODY_TIMEOUT_S
 from photogram.api.protocol import GuardedProtocol
 from photogram.api.server import DrainingServer
+from photogram.bootstrap.app import build_app
 from photogram.bootstrap.listeners import listen, listen_for_operators, local_url
 from photogram.bootstrap.models import model_folder, worker_config
 from photogram.bootstrap.services import address_guard, build_services
@@ -106,7 +106,7 @@ async def serve_store(
     recovery = Recovery(store.database, services.generation, lease.server_id)
     server = DrainingServer(
         uvicorn.Config(
-            create_app(services),
+            build_app(services),
             http=GuardedProtocol,
             log_config=None,
             access_log=False,

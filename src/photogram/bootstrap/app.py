@@ -1,0 +1,18 @@
+"""Joins the API and the pages for people to one application: services come in, an ASGI app goes out."""
+
+from fastapi import FastAPI
+
+from photogram.api.app import create_app
+from photogram.api.attributes import ATTRIBUTES
+from photogram.api.deps import Services
+from photogram.web.routes import Site, create_pages
+
+
+def build_app(services: Services) -> FastAPI:
+    """The API, and the pages that show its words."""
+    site = Site(
+        attributes=ATTRIBUTES,
+        models=lambda: (services.engine.model,),
+        public_url=services.settings.public_url,
+    )
+    return create_app(services, create_pages(site))

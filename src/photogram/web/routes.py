@@ -1,0 +1,47 @@
+"""The routes of the pages: a site comes in, routes go out that belong to no API.
+
+They need no key: what is somebody's own, a page's script asks the API for.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from photogram.core.messages import ModelInfo
+from photogram.web.playground import Attribute, view_of
+from photogram.web.rendering import Link, Renderer, open_assets
+
+_NAVIGATION = (Link("/", "Playground"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the pages show.
+
+    Attributes:
+        attributes: The table of the API.
+        models: Says what can be painted with, the default one first.
+        public_url: What browsers reach the server under; None: what each called.
+    """
+
+    attributes: Sequence[Attribute]
+    models: Callable[[], Sequence[ModelInfo]]
+    public_url: str | None
+
+
+def create_pages(site: Site) -> list[BaseRoute]:
+    """All pages, and the files that they load."""
+    assets = open_assets()
+    renderer = Renderer(assets, _NAVIGATION, site.public_url)
+
+    async def show_playground(request: Request) -> Response:
+        view = view_of(site.attributes, site.models())
+        return renderer.page(request, "playground.html", view=view)
+
+    return [
+        Route("/", show_playground, methods=["GET"]),
+        Route(assets.path, assets.serve, methods=["GET"]),
+    ]
