@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.browser import install
 from tests.unit.api.serving import Site, serve
 
 SAMPLE = Path(__file__).with_name("seed_sample.js")
-INSTALL_TIMEOUT_S = 60
 
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 
@@ -24,14 +24,7 @@ def node_modules(pytestconfig: pytest.Config) -> Path:
     folder = pytestconfig.cache.mkdir("axios")
     modules = folder / "node_modules"
     if not (modules / "axios").is_dir():
-        npm = shutil.which("npm")
-        if npm is None:
-            pytest.skip("npm is not installed")
-        command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), "axios@1"]
-        try:
-            subprocess.run(command, check=True, capture_output=True, timeout=INSTALL_TIMEOUT_S)
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-            pytest.skip("axios could not be installed from npm")
+        install(folder, "axios@1")
     return modules
 
 

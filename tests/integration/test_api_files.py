@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import io
 import os
 from collections.abc import AsyncIterator
@@ -10,10 +11,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from photogram.api.app import create_app
-from photogram.api.deps import MAX_UPLOADS
+from photogram.api.deps import MAX_CONVERSIONS, MAX_UPLOADS
 from photogram.core import clock
 from photogram.generation.files import MAX_UPLOADED_BYTES
 from photogram.generation.records import StoredFile
@@ -268,3 +269,49 @@ class TestUploads:
         may_end.set()
         assert [each.status_code for each in await asyncio.gather(*under_way)] == [200] * 4
         assert (await client.post(UPLOAD, json=one)).status_code == 200
+
+
+@pytest.mark.parametrize("wanted", ["webp", "jpg", "png"])
+async def test_a_picture_can_be_had_in_every_format(
+    client: httpx.AsyncClient, anyone: httpx.AsyncClient, wanted: str
+) -> None:
+    url, picture = await painted(client)
+    answer = await anyone.get(url, params={"format": wanted})
+    content_type = {"webp": "image/webp", "jpg": "image/jpeg", "png": "image/png"}[wanted]
+    assert answer.headers["content-type"] == content_type
+    assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox"
+    assert "immutable" in answer.headers["cache-control"]
+    assert (answer.content == picture) == (wanted == "webp")
+    with Image.open(io.BytesIO(answer.content)) as image:
+        assert image.size == (64, 64)
+        assert image.getexif()[ExifTags.Base.Make] == "Photogram"
+    known = {"if-none-match": answer.headers["etag"]}
+    assert (await anyone.get(url, params={"format": wanted}, headers=known)).status_code == 304
+    assert ((await anyone.get(url, headers=known)).status_code == 304) == (wanted == "webp")
+
+
+async def test_an_upload_has_only_its_own_format(
+    client: httpx.AsyncClient, anyone: httpx.AsyncClient
+) -> None:
+    uploaded = await client.post(UPLOAD, json={"data_urls": [data_url(encoded())]})
+    (url,) = uploaded.json()["file_urls"]
+    assert (await anyone.get(url, params={"format": "png"})).content == encoded()
+    refused = await anyone.get(url, params={"format": "jpg"})
+    assert_error(refused, 400, "invalid_request")
+    assert refused.json()["details"][0]["field"] == "format"
+    assert_error(await anyone.get(url, params={"format": "gif"}), 400, "invalid_request")
+
+
+async def test_only_so_many_pictures_are_converted_at_once(site: Site) -> None:
+    app = create_app(site.services)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://photogram", headers=site.headers
+    ) as client:
+        url, _ = await painted(client)
+        with contextlib.ExitStack() as stack:
+            for _ in range(MAX_CONVERSIONS):
+                stack.enter_context(app.state.slots.hold("conversions", MAX_CONVERSIONS, whose=""))
+            assert_error(await client.get(f"{url}?format=png"), 429, "rate_limited")
+            assert (await client.get(url)).status_code == 200
+        assert (await client.get(f"{url}?format=png")).status_code == 200

@@ -35,6 +35,9 @@ MAX_LISTENERS: Final = 64
 MAX_UPLOADS: Final = 4
 """At once, of all accounts: each takes twice its body of memory."""
 
+MAX_CONVERSIONS: Final = 4
+"""At once, of all accounts: each takes a core for a moment."""
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -176,6 +179,20 @@ async def hold_upload(request: Request) -> AsyncIterator[None]:
     """
     slots = cast(Slots, request.app.state.slots)
     with slots.hold("uploads", MAX_UPLOADS, whose="this server, for uploads,"):
+        yield
+
+
+async def hold_conversion(request: Request) -> AsyncIterator[None]:
+    """One of the server's places to convert a picture, where one is to be converted.
+
+    Raises:
+        RateLimitedError: All of them are taken.
+    """
+    with contextlib.ExitStack() as stack:
+        if "format" in request.query_params:
+            slots = cast(Slots, request.app.state.slots)
+            whose = "this server, for other formats,"
+            stack.enter_context(slots.hold("conversions", MAX_CONVERSIONS, whose=whose))
         yield
 
 

@@ -55,6 +55,8 @@ class StatusAnswer(BaseModel):
     queue_position: int | None = Field(
         None, description="1 for the job that starts next; while it is queued at this server."
     )
+    start_s: float | None = Field(None, description="Predicted seconds until it starts.")
+    finish_s: float | None = Field(None, description="Predicted seconds until it has ended.")
     error: str | None = Field(None, description="Why it failed, for people.")
     code: str | None = Field(None, description="Why it failed, for programs.")
 
@@ -127,12 +129,19 @@ def status_answer(name: str, job: JobRecord, advance: Advance) -> StatusAnswer:
     """
     match job.state:
         case JobState.QUEUED:
-            position = advance.queue_position
             return StatusAnswer(
-                request_id=name, status="QUEUED", progress=0.0, queue_position=position
+                request_id=name,
+                status="QUEUED",
+                progress=0.0,
+                queue_position=advance.queue_position,
+                start_s=_rounded(advance.start_s),
+                finish_s=_rounded(advance.finish_s),
             )
         case JobState.RUNNING:
-            return StatusAnswer(request_id=name, status="PROCESSING", progress=advance.progress)
+            finish_s = _rounded(advance.finish_s)
+            return StatusAnswer(
+                request_id=name, status="PROCESSING", progress=advance.progress, finish_s=finish_s
+            )
         case JobState.SUCCEEDED:
             return StatusAnswer(request_id=name, status="COMPLETED", progress=1.0)
         case JobState.FAILED | JobState.CANCELLED:
@@ -172,6 +181,10 @@ def job_answer(name: str, job: JobRecord, advance: Advance, links: Links) -> Tol
         timings=Timings(inference=round(figures.generation_time_s, 3)),
         metrics=Metrics.kept(figures),
     )
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
 
 
 def failed_answer(name: str, job: JobRecord) -> FailedAnswer:

@@ -1,7 +1,7 @@
 """What a picture file says of itself: that it is made by AI, by which model and from what numbers.
 
-In: the parameters of one picture. Out: an EXIF block, an XMP packet and PNG text. It knows no time,
-no request and no machine, so that the same picture gives the same bytes.
+In: the parameters of one picture. Out: an EXIF block, an XMP packet and PNG text; and back from the
+first. It knows no time, no request and no machine, so that the same picture gives the same bytes.
 """
 
 import json
@@ -68,6 +68,21 @@ def exif(metadata: ImageMetadata) -> bytes:
         comment = metadata.prompt.encode("utf-16-be", errors="surrogatepass")
         tags.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = _UTF_16 + comment
     return tags.tobytes()
+
+
+def read_exif(tags: Image.Exif) -> ImageMetadata:
+    """What `exif` has written.
+
+    Raises:
+        ValueError: It was not.
+    """
+    if tags.get(ExifTags.Base.Make) != MAKE:
+        raise ValueError("the file does not say how its picture was made")
+    values = json.loads(tags[ExifTags.Base.ImageDescription])
+    comment = tags.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment)
+    if comment is not None:
+        values["prompt"] = comment.removeprefix(_UTF_16).decode("utf-16-be", "surrogatepass")
+    return ImageMetadata(**values)
 
 
 def xmp(metadata: ImageMetadata) -> bytes:

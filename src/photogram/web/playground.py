@@ -13,11 +13,11 @@ from photogram.core.messages import ModelInfo
 _FIRST = ("aspect_ratio", "samples", "steps", "guidance", "seed")
 """What people change most; the prompt stands above all, and the rest is folded away."""
 
-_WITH_IMAGE = ("prompt_strength",)
-"""Attributes that stand beside the picture that a request begins from."""
+_STRENGTH = "prompt_strength"
+"""Stands beside the picture that a request begins from, where there can be one."""
 
-_NOT_SHOWN = ("base64",)
-"""The page takes its pictures as files."""
+_NOT_SHOWN = ("base64", "previews")
+"""Of the answer, not of the picture: the page takes files, and as many previews as it can get."""
 
 
 class Attribute(Protocol):
@@ -28,7 +28,7 @@ class Attribute(Protocol):
     @property
     def kind(self) -> str: ...
     @property
-    def default(self) -> str | int | float | None: ...
+    def default(self) -> object: ...
     @property
     def note(self) -> str: ...
     @property
@@ -61,15 +61,18 @@ class View:
 
     prompt: Attribute
     first: Sequence[Attribute]
-    with_image: Sequence[Attribute]
+    pictures: Sequence[Attribute]
+    strength: Attribute
     more: Sequence[Attribute]
     shapes: Sequence[Shape]
     models: Sequence[ModelInfo]
+    num_previews: int | None
 
     @property
     def data(self) -> Mapping[str, object]:
-        """What the page's script has to know of the models."""
+        """What the page's script has to know."""
         return {
+            "previews": self.num_previews,
             "models": [
                 {
                     "slug": model.slug,
@@ -80,19 +83,23 @@ class View:
                     },
                 }
                 for model in self.models
-            ]
+            ],
         }
 
 
 def view_of(attributes: Sequence[Attribute], models: Sequence[ModelInfo]) -> View:
     """The view of the API's table and the server's models, the default one first."""
     by_name = {each.name: each for each in attributes}
-    placed = {"prompt", *_FIRST, *_WITH_IMAGE, *_NOT_SHOWN}
+    pictures = [each for each in attributes if each.kind == "picture"]
+    placed = {"prompt", *_FIRST, *_NOT_SHOWN, *(each.name for each in pictures)}
+    placed |= {_STRENGTH} if pictures else set()
     return View(
         prompt=by_name["prompt"],
         first=[by_name[name] for name in _FIRST],
-        with_image=[by_name[name] for name in _WITH_IMAGE],
+        pictures=pictures,
+        strength=by_name[_STRENGTH],
         more=[each for each in attributes if each.name not in placed],
         shapes=[Shape.of(ratio) for ratio in by_name["aspect_ratio"].choices],
         models=models,
+        num_previews=by_name["previews"].maximum,
     )

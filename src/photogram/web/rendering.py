@@ -41,6 +41,7 @@ _HEADERS: Final = {
 }
 _CODE = re.compile(r"`([^`]+)`")
 _EMPHASIS = re.compile(r"\*(\w+)\*")
+_LINK = re.compile(r"\[([^\]]+)\]\([^)]*\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,6 @@ def open_assets() -> Assets:
 
 
 def marked_up(text: str) -> Markup:
-    """The little markup that notes have: `code` and *emphasis*; all else is text."""
-    html = _CODE.sub(r"<code>\1</code>", str(escape(text)))
+    """The little markup that notes have: `code` and *emphasis*; of links, only the words."""
+    html = _CODE.sub(r"<code>\1</code>", str(escape(_LINK.sub(r"\1", text))))
     return Markup(_EMPHASIS.sub(r"<em>\1</em>", html))  # noqa: S704 - escaped before

@@ -31,6 +31,7 @@ def test_the_navigation_says_where_one_is() -> None:
         ("`seed + i` of *i*", "<code>seed + i</code> of <em>i</em>"),
         ("<b>`<i>`", "&lt;b&gt;<code>&lt;i&gt;</code>"),
         ("2 * 3 * 4", "2 * 3 * 4"),
+        ("[begin](#here) now", "begin now"),
     ],
 )
 def test_notes_have_a_little_markup_and_no_html(text: str, html: str) -> None:

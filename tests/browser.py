@@ -1,0 +1,99 @@
+"""A browser for tests of pages: Debian's Chromium without a window, and what watches over its pages.
+
+On a machine without one, tests of pages are left out and say so.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+NO_BROWSER = (
+    "there is no browser to show pages in; after `apt-get install chromium`, "
+    "`.venv/bin/python -m pytest -k 'playground or pages'` runs what was left out"
+)
+SERIOUS = {"serious", "critical"}
+PATIENCE_MS = 30_000
+INSTALL_TIMEOUT_S = 60
+
+
+@pytest.fixture(scope="module")
+def chromium() -> "Iterator[Browser]":
+    """One browser for the tests of a file."""
+    if CHROMIUM is None:
+        pytest.skip(NO_BROWSER)
+    from playwright.sync_api import sync_playwright  # other tests need not wait for it
+
+    # Its own sandbox does not work for root, who runs the tests in a container.
+    words = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=words)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(chromium: "Browser") -> "Iterator[BrowserContext]":
+    """A visitor; whatever his pages do, nothing in them may break or be refused by their policy."""
+    problems: list[str] = []
+    context = chromium.new_context(accept_downloads=True)
+    context.set_default_timeout(PATIENCE_MS)
+    context.on("weberror", lambda error: problems.append(str(error.error)))
+    context.on(
+        "console",
+        lambda message: (
+            problems.append(message.text) if "Content Security Policy" in message.text else None
+        ),
+    )
+    yield context
+    context.close()
+    assert problems == []
+
+
+@pytest.fixture
+def page(context: "BrowserContext") -> "Page":
+    """His first page."""
+    return context.new_page()
+
+
+@pytest.fixture(scope="module")
+def axe(pytestconfig: pytest.Config) -> str:
+    """The script of axe-core, installed once and kept with pytest's cache."""
+    assert pytestconfig.cache is not None
+    folder = pytestconfig.cache.mkdir("axe")
+    script = folder / "node_modules/axe-core/axe.min.js"
+    if not script.is_file():
+        install(folder, "axe-core@4")
+    return script.read_text()
+
+
+def install(folder: Path, package: str) -> None:
+    """A package of npm into a folder; where that cannot be, the test is left out."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("npm is not installed")
+    command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), package]
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=INSTALL_TIMEOUT_S)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        pytest.skip(f"{package} could not be installed from npm")
+
+
+def serious_problems(page: "Page", axe: str) -> list[str]:
+    """What axe finds on a page that keeps people from using it."""
+    page.evaluate(axe)
+    found = page.evaluate("axe.run()")
+    return [
+        f"{each['id']}: {node['html']} {node['failureSummary']}"
+        for each in found["violations"]
+        if each["impact"] in SERIOUS
+        for node in each["nodes"]
+    ]
