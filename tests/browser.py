@@ -5,9 +5,7 @@ On a machine without one, tests of pages are left out and say so.
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,7 +20,6 @@ NO_BROWSER = (
 )
 SERIOUS = {"serious", "critical"}
 PATIENCE_MS = 30_000
-INSTALL_TIMEOUT_S = 60
 
 
 @pytest.fixture(scope="module")
@@ -62,29 +59,6 @@ def context(chromium: "Browser") -> "Iterator[BrowserContext]":
 def page(context: "BrowserContext") -> "Page":
     """His first page."""
     return context.new_page()
-
-
-@pytest.fixture(scope="module")
-def axe(pytestconfig: pytest.Config) -> str:
-    """The script of axe-core, installed once and kept with pytest's cache."""
-    assert pytestconfig.cache is not None
-    folder = pytestconfig.cache.mkdir("axe")
-    script = folder / "node_modules/axe-core/axe.min.js"
-    if not script.is_file():
-        install(folder, "axe-core@4")
-    return script.read_text()
-
-
-def install(folder: Path, package: str) -> None:
-    """A package of npm into a folder; where that cannot be, the test is left out."""
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("npm is not installed")
-    command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), package]
-    try:
-        subprocess.run(command, check=True, capture_output=True, timeout=INSTALL_TIMEOUT_S)
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-        pytest.skip(f"{package} could not be installed from npm")
 
 
 def serious_problems(page: "Page", axe: str) -> list[str]:

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-pytest_plugins = ["tests.browser", "tests.databases", "tests.sites"]
+pytest_plugins = ["tests.browser", "tests.databases", "tests.npm", "tests.sites"]
 
 
 @pytest.fixture(autouse=True)

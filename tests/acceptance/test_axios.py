@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.browser import install
 from tests.unit.api.serving import Site, serve
 
 SAMPLE = Path(__file__).with_name("seed_sample.js")
@@ -17,30 +16,19 @@ SAMPLE = Path(__file__).with_name("seed_sample.js")
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 
 
-@pytest.fixture(scope="module")
-def node_modules(pytestconfig: pytest.Config) -> Path:
-    """axios, installed once and kept with pytest's cache."""
-    assert pytestconfig.cache is not None
-    folder = pytestconfig.cache.mkdir("axios")
-    modules = folder / "node_modules"
-    if not (modules / "axios").is_dir():
-        install(folder, "axios@1")
-    return modules
-
-
-def run_sample(node_modules: Path, url: str, key: str, prompt: str, file: Path) -> Any:
+def run_sample(axios: Path, url: str, key: str, prompt: str, file: Path) -> Any:
     command = ["node", str(SAMPLE), f"{url}/v1/flux-dev", key, prompt, str(file)]
-    environment = {"NODE_PATH": str(node_modules), "PATH": "/usr/local/bin:/usr/bin:/bin"}
+    environment = {"NODE_PATH": str(axios), "PATH": "/usr/local/bin:/usr/bin:/bin"}
     result = subprocess.run(
         command, capture_output=True, text=True, check=True, timeout=60, env=environment
     )
     return json.loads(result.stdout)
 
 
-def test_the_sample_saves_a_picture(node_modules: Path, site: Site, tmp_path: Path) -> None:
+def test_the_sample_saves_a_picture(axios: Path, site: Site, tmp_path: Path) -> None:
     file = tmp_path / "picture.webp"
     with serve(site) as url:
-        result = run_sample(node_modules, url, site.key.token, "a red fox", file)
+        result = run_sample(axios, url, site.key.token, "a red fox", file)
     assert result["status"] == 200
     assert result["headers"]["content-type"] == "image/webp"
     assert result["headers"]["x-remaining-credits"] == "9.980263"
@@ -48,12 +36,10 @@ def test_the_sample_saves_a_picture(node_modules: Path, site: Site, tmp_path: Pa
         assert picture.format == "WEBP"
 
 
-def test_the_samples_errors_say_what_is_wrong(
-    node_modules: Path, site: Site, tmp_path: Path
-) -> None:
+def test_the_samples_errors_say_what_is_wrong(axios: Path, site: Site, tmp_path: Path) -> None:
     with serve(site) as url:
-        no_key = run_sample(node_modules, url, "wrong", "a red fox", tmp_path / "none")
-        no_prompt = run_sample(node_modules, url, site.key.token, "", tmp_path / "none")
+        no_key = run_sample(axios, url, "wrong", "a red fox", tmp_path / "none")
+        no_prompt = run_sample(axios, url, site.key.token, "", tmp_path / "none")
     assert no_key["status"] == 401
     assert "key" in no_key["error"]
     assert no_prompt["status"] == 400
