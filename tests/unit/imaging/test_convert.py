@@ -21,7 +21,7 @@ def pixels() -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(rows[..., None], (48, 64, 3)))
 
 
-@pytest.mark.parametrize(("before", "after"), itertools.product(FORMATS, FORMATS))
+@pytest.mark.parametrize(("before", "after"), [*itertools.product(FORMATS, FORMATS)])
 def test_the_picture_stays_and_still_says_how_it_was_made(
     before: ImageFormat, after: ImageFormat
 ) -> None:

@@ -54,7 +54,7 @@ export class Job {
     }
   }
 
-  /** Take it off the page. */
+  /** Take it off the page, and follow it no more. */
   remove() {
     this.isOver = true;
     this.stream?.abort();
@@ -121,16 +121,14 @@ export class Job {
 
   async finish(answer) {
     const ended = answer ?? (await call("GET", this.path));
-    if (this.isOver) return;
-    this.isOver = true;
     await this.onEnd(ended);
-    this.node.remove();
+    this.remove();
     announce(`${count(ended.images.length, "picture")} finished`);
   }
 
   fail({ error, code }) {
-    this.stream?.abort();
     this.isOver = true;
+    this.stream?.abort();
     if (code === "cancelled") {
       this.node.remove();
       announce("Cancelled; nothing was billed");

@@ -13,6 +13,7 @@ const data = JSON.parse(element("data").textContent);
 const jobs = new Map();
 const tabs = new BroadcastChannel("photogram-jobs");
 let isSignedIn = false;
+let isBusy = false;
 
 const form = new Form(data, () => isSignedIn);
 const gallery = new Gallery(act);
@@ -25,7 +26,8 @@ async function run() {
     askForKey();
     return;
   }
-  element("run").disabled = true;
+  if (isBusy) return;
+  isBusy = true;
   try {
     const settings = await form.request();
     const { request_id: id } = await submit({ ...settings, previews: data.previews });
@@ -37,7 +39,7 @@ async function run() {
     form.complain(error);
     form.focusProblem();
   } finally {
-    element("run").disabled = false;
+    isBusy = false;
   }
 }
 
@@ -86,6 +88,7 @@ async function signIn(event) {
     element("key-dialog").close();
     element("prompt").focus();
   } catch (error) {
+    useKey("");
     complain(element("key-problem"), wordsOf(error));
   }
 }
