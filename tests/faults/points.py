@@ -8,7 +8,7 @@ file), `write.renamed` (the folder is not synchronised) and `write.after` of the
 
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +94,9 @@ class KillingFolder(BlobFolder):
             self._draft(name).unlink()
         super()._write_draft(name, content)
 
-    def _sync_folder(self) -> None:
+    def _put_in_place(self, names: Iterable[str]) -> None:
+        super()._put_in_place(names)
         self._killer.at("write.renamed")
-        super()._sync_folder()
 
 
 class KillingEngine(FakeEngine):

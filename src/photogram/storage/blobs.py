@@ -115,8 +115,7 @@ class BlobFolder:
         try:
             for name, content in blobs.items():
                 self._write_draft(name, content)
-            for name in blobs:
-                self._draft(name).rename(self._place(name))
+            self._put_in_place(blobs)
             sync(self._path)
         except OSError as error:
             for name in blobs:
@@ -166,6 +165,10 @@ class BlobFolder:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+
+    def _put_in_place(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._draft(name).rename(self._place(name))
 
     def _place(self, name: str) -> Path:
         if not is_blob_name(name):
