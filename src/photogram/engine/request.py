@@ -50,6 +50,7 @@ class Request:
         work_s: The scheduler's: predicted seconds of all its work, run alone.
         is_short: The scheduler's: its work is little beside what was there when it arrived.
         due_at: The scheduler's: the earlier, the sooner it has its turn.
+        adapters: The runner's own record of what all samples are painted with; None before the first.
     """
 
     job: GenerateJob
@@ -61,6 +62,7 @@ class Request:
     due_at: float = 0.0
     prompt_tokens: int = 0
     prompt_truncated: bool = False
+    adapters: Any = None
     samples: list[Sample] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -13,11 +13,20 @@ import torch
 from msgspec import structs
 from numpy.typing import NDArray
 
-from photogram.core.errors import EngineFailedError
-from photogram.core.messages import CONTENT_TYPES, EncodedImage, ImageFormat, ModelInfo, Vitals
+from photogram.core.adapters import adapter_files
+from photogram.core.errors import CheckpointError, EngineFailedError
+from photogram.core.messages import (
+    CONTENT_TYPES,
+    EncodedImage,
+    GenerateJob,
+    ImageFormat,
+    ModelInfo,
+    Vitals,
+)
 from photogram.engine.request import Sample
 from photogram.imaging.encode import encode
 from photogram.imaging.metadata import ImageMetadata
+from photogram.model.adapters import Adapter
 from photogram.pipeline.batch import Denoising
 from photogram.pipeline.flux import Pipeline
 
@@ -31,14 +40,27 @@ _OUT_OF_MEMORY = "can't allocate memory"
 
 
 class PipelineRunner:
-    """Implements `engine.core.Runner` over one loaded pipeline."""
+    """Implements `engine.core.Runner` over one loaded pipeline.
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    Args:
+        pipeline: What paints.
+        loras: The folder of adapters that jobs may name.
+    """
+
+    def __init__(self, pipeline: Pipeline, loras: Path | None = None) -> None:
         self._pipeline = pipeline
+        self._loras = loras
 
     @classmethod
     def load(
-        cls, model: Path, *, device: str, dtype: str, deterministic: bool = False, threads: int
+        cls,
+        model: Path,
+        *,
+        device: str,
+        dtype: str,
+        deterministic: bool = False,
+        threads: int,
+        loras: Path | None = None,
     ) -> "PipelineRunner":
         """Load a checkpoint.
 
@@ -48,6 +70,7 @@ class PipelineRunner:
             dtype: ``auto``, or a precision of `core.settings`.
             deterministic: On a GPU, no picture depends on what is painted beside it.
             threads: CPU threads of torch; 0 keeps torch's own choice, all cores.
+            loras: The folder of adapters that jobs may name.
 
         Raises:
             CheckpointError: The folder does not hold what it should.
@@ -60,7 +83,7 @@ class PipelineRunner:
             dtype=None if dtype == "auto" else getattr(torch, dtype),
             deterministic=deterministic,
         )
-        return cls(pipeline)
+        return cls(pipeline, loras)
 
     @property
     def model(self) -> ModelInfo:
@@ -72,6 +95,8 @@ class PipelineRunner:
 
     def begin(self, sample: Sample) -> None:
         request, job = sample.request, sample.request.job
+        if request.adapters is None:  # all samples have the same, whatever becomes of the files
+            request.adapters = _with_room(lambda: self._load_adapters(job))
         state = _with_room(
             lambda: self._pipeline.start(
                 job.prompt,
@@ -80,6 +105,7 @@ class PipelineRunner:
                 num_steps=job.num_steps,
                 guidance=job.guidance,
                 seed=sample.seed,
+                adapters=request.adapters,
             )
         )
         self._finish()
@@ -147,6 +173,25 @@ class PipelineRunner:
             content_type=CONTENT_TYPES[image_format],
             data=encode(pixels, image_format, quality, metadata=metadata),
         )
+
+    def _load_adapters(self, job: GenerateJob) -> list[tuple[Adapter, float]]:
+        """What a job is painted with, in one order, so that its own does not matter.
+
+        Raises:
+            EngineFailedError: One is not there any more, or cannot be used; the words name the file
+                without its folder.
+        """
+        files = adapter_files(self._loras) if job.adapters else {}
+        loaded = []
+        for name, scale in sorted((each.name, each.scale) for each in job.adapters):
+            if name not in files:
+                raise EngineFailedError(f"the adapter {name!r} is not there any more")
+            try:
+                loaded.append((self._pipeline.load_adapter(files[name]), scale))
+            except CheckpointError as error:
+                problem = error.message.replace(str(files[name]), files[name].name)
+                raise EngineFailedError(f"the adapter {name!r} cannot be used: {problem}") from None
+        return loaded
 
     def _finish(self) -> None:
         """Wait for the device, which a GPU's calls do not; decoding does, by its copy."""

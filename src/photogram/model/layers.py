@@ -2,7 +2,7 @@
 
 In: token streams of all requests, concatenated, and each request's own modulation vectors. Out:
 the streams after the block. Linear layers run over all tokens at once; what depends on a request
-(modulation, positions, attention) runs on its tokens alone, so that a result never depends on what
+(modulation, positions, attention, its adapters) runs on its tokens alone, so that a result never depends on what
 else is in the batch. It knows no timestep, no prompt and no schedule.
 
 Source: black-forest-labs/flux src/flux/modules/layers.py, with its names. What differs: packed
@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from photogram.model.adapters import Adapters, add_updates, multiply, multiply_gelu
 from photogram.model.attention import Packing, attention, pack, unpack
 from photogram.model.linear import Linear
 from photogram.model.params import MLP_RATIO, THETA, TIME_EMBED_DIM
@@ -52,8 +53,9 @@ class MLPEmbedder(nn.Module):
         self.in_layer = Linear(in_dim, hidden_dim)
         self.out_layer = Linear(hidden_dim, hidden_dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.out_layer(F.silu(self.in_layer(x)))
+    def forward(self, x: Tensor, own: Adapters = ()) -> Tensor:
+        x = F.silu(add_updates(self.in_layer(x), x, self.in_layer, own))
+        return add_updates(self.out_layer(x), x, self.out_layer, own)
 
 
 class QKNorm(nn.Module):
@@ -81,7 +83,12 @@ class SelfAttention(nn.Module):
 
 
 def project(
-    x: Tensor, qkv: Linear, norm: QKNorm, pe: Sequence[Tensor], lengths: tuple[int, ...]
+    x: Tensor,
+    qkv: Linear,
+    norm: QKNorm,
+    pe: Sequence[Tensor],
+    lengths: tuple[int, ...],
+    adapters: Sequence[Adapters],
 ) -> Tensor:
     """What a stream brings to attention: its queries and keys normalised and turned.
 
@@ -93,11 +100,13 @@ def project(
         norm: Of its queries and keys.
         pe: Per request the positions of these tokens, (its length, D / 2, 2) float32.
         lengths: Per request; their sum is L.
+        adapters: Per request; empty where nobody has any.
 
     Returns:
         (L, 3, H, D): queries, keys, values.
     """
-    heads: Tensor = qkv(x).unflatten(-1, (3, -1, norm.scale.shape[-1]))
+    y = multiply(qkv, x, lengths, adapters)
+    heads: Tensor = y.unflatten(-1, (3, -1, norm.scale.shape[-1]))
     for request, positions in zip(unpack(heads, lengths), pe, strict=True):
         qk = request[:, :2]
         qk.copy_(apply_rope(norm(qk.float()), positions))
@@ -112,8 +121,9 @@ class MLP(nn.Module):
         self.in_layer = Linear(hidden_size, MLP_RATIO * hidden_size)
         self.out_layer = Linear(MLP_RATIO * hidden_size, hidden_size)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.out_layer(self.in_layer.gelu(x))
+    def forward(self, x: Tensor, lengths: tuple[int, ...], adapters: Sequence[Adapters]) -> Tensor:
+        x = multiply_gelu(self.in_layer, x, lengths, adapters)
+        return multiply(self.out_layer, x, lengths, adapters)
 
 
 class DoubleStreamBlock(nn.Module):
@@ -139,6 +149,7 @@ class DoubleStreamBlock(nn.Module):
         mods: Sequence[Mods],
         pe: Sequence[Tensor],
         packing: Packing,
+        adapters: Sequence[Adapters],
     ) -> tuple[Tensor, Tensor]:
         """Both streams after the block.
 
@@ -148,6 +159,7 @@ class DoubleStreamBlock(nn.Module):
             mods: Per request 12 vectors: image before attention and before MLP, text the same.
             pe: Per request (its text and image length, head_dim / 2, 2) float32.
             packing: The requests' lengths.
+            adapters: Per request; empty where nobody has any.
         """
         img_mods, txt_mods = [mod[:6] for mod in mods], [mod[6:] for mod in mods]
         img_mod = modulate(img, img_mods, packing.img)
@@ -155,19 +167,23 @@ class DoubleStreamBlock(nn.Module):
         img_pe = [each[length:] for each, length in zip(pe, packing.txt, strict=True)]
         txt_pe = [each[:length] for each, length in zip(pe, packing.txt, strict=True)]
         img_attn, txt_attn = self.img_attn, self.txt_attn
-        img_heads = project(img_mod, img_attn.qkv, img_attn.norm, img_pe, packing.img)
-        txt_heads = project(txt_mod, txt_attn.qkv, txt_attn.norm, txt_pe, packing.txt)
+        img_heads = project(img_mod, img_attn.qkv, img_attn.norm, img_pe, packing.img, adapters)
+        txt_heads = project(txt_mod, txt_attn.qkv, txt_attn.norm, txt_pe, packing.txt, adapters)
         txt_y, img_y = packing.part(attention(packing.join(txt_heads, img_heads), packing))
 
-        img = add_gated(img, img_attn.proj(img_y), img_mods, packing.img)
+        img_y = multiply(img_attn.proj, img_y, packing.img, adapters)
+        img = add_gated(img, img_y, img_mods, packing.img)
         img_mods = [mod[3:] for mod in img_mods]
-        img_mlp = self.img_mlp(modulate(img, img_mods, packing.img))
-        img = add_gated(img, img_mlp, img_mods, packing.img)
+        img_mod = modulate(img, img_mods, packing.img)
+        img_y = self.img_mlp(img_mod, packing.img, adapters)
+        img = add_gated(img, img_y, img_mods, packing.img)
 
-        txt = add_gated(txt, txt_attn.proj(txt_y), txt_mods, packing.txt)
+        txt_y = multiply(txt_attn.proj, txt_y, packing.txt, adapters)
+        txt = add_gated(txt, txt_y, txt_mods, packing.txt)
         txt_mods = [mod[3:] for mod in txt_mods]
-        txt_mlp = self.txt_mlp(modulate(txt, txt_mods, packing.txt))
-        txt = add_gated(txt, txt_mlp, txt_mods, packing.txt)
+        txt_mod = modulate(txt, txt_mods, packing.txt)
+        txt_y = self.txt_mlp(txt_mod, packing.txt, adapters)
+        txt = add_gated(txt, txt_y, txt_mods, packing.txt)
         return img, txt
 
 
@@ -192,6 +208,7 @@ class SingleStreamBlock(nn.Module):
         mods: Sequence[Mods],
         pe: Sequence[Tensor],
         packing: Packing,
+        adapters: Sequence[Adapters],
         *,
         image_only: bool,
     ) -> Tensor:
@@ -202,16 +219,19 @@ class SingleStreamBlock(nn.Module):
             mods: Per request 3 vectors.
             pe: Per request (its text and image length, head_dim / 2, 2) float32.
             packing: The requests' lengths.
+            adapters: Per request; empty where nobody has any.
             image_only: Return the image's rows alone. Text is still attended to; what becomes of it
                 is not computed, for behind the last block nothing asks.
         """
         x_mod = modulate(x, mods, packing.total)
-        heads = project(x_mod, self.qkv, self.norm, pe, packing.total)
+        heads = project(x_mod, self.qkv, self.norm, pe, packing.total, adapters)
         attn = attention(heads, packing, image_asks=image_only)
+        lengths = packing.total
         if image_only:
-            x, x_mod = packing.part(x)[1], packing.part(x_mod)[1]
-        y = self.linear2(torch.cat([attn, self.mlp.gelu(x_mod)], dim=-1))
-        return add_gated(x, y, mods, packing.img if image_only else packing.total)
+            x, x_mod, lengths = packing.part(x)[1], packing.part(x_mod)[1], packing.img
+        mlp = multiply_gelu(self.mlp, x_mod, lengths, adapters)
+        y = multiply(self.linear2, torch.cat([attn, mlp], dim=-1), lengths, adapters)
+        return add_gated(x, y, mods, lengths)
 
 
 class LastLayer(nn.Module):
@@ -224,9 +244,15 @@ class LastLayer(nn.Module):
         # norm_out.linear, in this one layer only: weights.keymap swaps the halves.
         self.adaln_modulation = Linear(hidden_size, 2 * hidden_size)
 
-    def forward(self, x: Tensor, mods: Sequence[Mods], lengths: tuple[int, ...]) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        mods: Sequence[Mods],
+        lengths: tuple[int, ...],
+        adapters: Sequence[Adapters],
+    ) -> Tensor:
         """(L, C) -> (L, out_channels); mods: per request 2 vectors, shift and scale."""
-        return self.linear(modulate(x, mods, lengths))
+        return multiply(self.linear, modulate(x, mods, lengths), lengths, adapters)
 
 
 def modulate(x: Tensor, mods: Sequence[Mods], lengths: tuple[int, ...]) -> Tensor:

@@ -50,7 +50,9 @@ class Linear(nn.Module):
             self.weight = nn.Parameter(packed, requires_grad=False)
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor, after: After = "nothing") -> Tensor:
+def linear(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, after: After = "nothing"
+) -> Tensor:
     """``x @ weight.T + bias``, then a GELU in the tanh form if asked: (L, C) -> (L, rows of weight).
 
     On a CPU a GELU by itself costs two thirds of its product, and where its vector loop ends

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from photogram.model.adapters import Adapters, add_updates, multiply
 from photogram.model.attention import Packing
 from photogram.model.float8 import Float8Linear
 from photogram.model.layers import (
@@ -60,6 +61,7 @@ class Flux(nn.Module):
         pe: Sequence[Tensor],
         mods: Sequence[Tensor],
         packing: Packing,
+        adapters: Sequence[Adapters] = (),
     ) -> Tensor:
         """The velocity, noise minus picture, of every image token.
 
@@ -69,26 +71,27 @@ class Flux(nn.Module):
             pe: Per request (its text and image length, head_dim / 2, 2) float32, from `rope`.
             mods: Per request its row of this step of what `modulate` returned.
             packing: The requests' lengths.
+            adapters: Per request; empty where nobody has any.
 
         Returns:
             (sum of packing.img, out_channels).
         """
         double_mods, single_mods, last_mods = self._mods_of_blocks(mods)
-        img = self.img_in(img)
-        txt = self.txt_in(txt)
+        img = multiply(self.img_in, img, packing.img, adapters)
+        txt = multiply(self.txt_in, txt, packing.txt, adapters)
 
         for double, mod in zip(self.double_blocks, double_mods, strict=True):
-            img, txt = double(img, txt, mod, pe, packing)
+            img, txt = double(img, txt, mod, pe, packing, adapters)
 
         if self.single_blocks:
             *inner, last = zip(self.single_blocks, single_mods, strict=True)
             x = packing.join(txt, img)
             for single, mod in inner:
-                x = single(x, mod, pe, packing, image_only=False)
+                x = single(x, mod, pe, packing, adapters, image_only=False)
             single, mod = last
-            img = single(x, mod, pe, packing, image_only=True)
+            img = single(x, mod, pe, packing, adapters, image_only=True)
 
-        velocity: Tensor = self.final_layer(img, last_mods, packing.img)
+        velocity: Tensor = self.final_layer(img, last_mods, packing.img, adapters)
         return velocity
 
     def quantize(self, device: torch.device) -> None:
@@ -107,13 +110,16 @@ class Flux(nn.Module):
             if isinstance(module, Linear):
                 module.prepack()
 
-    def modulate(self, timesteps: Tensor, guidance: Tensor | None, vec: Tensor) -> Tensor:
+    def modulate(
+        self, timesteps: Tensor, guidance: Tensor | None, vec: Tensor, own: Adapters = ()
+    ) -> Tensor:
         """All modulation vectors of one request, for all its steps.
 
         Args:
             timesteps: (S,) float32 in [0, 1].
             guidance: (1,) or (S,) float32; None where the network embeds none.
             vec: (1, vec_in_dim) or (S, vec_in_dim), the pooled text.
+            own: The request's adapters.
 
         Returns:
             (S, params.num_modulations, C), in the order in which the blocks use them, with the
@@ -124,15 +130,17 @@ class Flux(nn.Module):
         """
         if (guidance is None) != (self.guidance_in is None):
             raise ValueError("guidance must be given exactly where the network embeds it")
-        cond = self.time_in(timestep_embedding(timesteps).to(vec.dtype))
+        cond = self.time_in(timestep_embedding(timesteps).to(vec.dtype), own)
         if guidance is not None and self.guidance_in is not None:
-            cond = cond + self.guidance_in(timestep_embedding(guidance).to(vec.dtype))
-        cond = F.silu(cond + self.vector_in(vec))
+            cond = cond + self.guidance_in(timestep_embedding(guidance).to(vec.dtype), own)
+        cond = F.silu(cond + self.vector_in(vec, own))
 
         layers = [layer for each in self.double_blocks for layer in (each.img_mod, each.txt_mod)]
         layers += [single.modulation for single in self.single_blocks]
         layers.append(self.final_layer.adaln_modulation)
-        packed = torch.cat([_multiply(layer, cond) for layer in layers], dim=-1)
+        packed = torch.cat(
+            [add_updates(_multiply(layer, cond), cond, layer, own) for layer in layers], dim=-1
+        )
         vectors: Tensor = packed.unflatten(-1, (-1, self.params.hidden_size))
         # (shift, scale, gate) again and again, and (shift, scale) at the end: scales are 1, 4, 7...
         vectors[:, 1::3] += 1

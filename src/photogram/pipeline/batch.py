@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from photogram.model.adapters import Adapters
 from photogram.model.attention import Packing
 from photogram.sampling.solver import euler_step
 
@@ -30,6 +31,7 @@ class Denoising:
         height: Pixels.
         prompt_tokens: T5 tokens of the whole prompt.
         prompt_truncated: Some of them were cut off.
+        adapters: What it is painted with beside the network.
         velocity: (L, C), that of the last step; None before the first.
     """
 
@@ -42,6 +44,7 @@ class Denoising:
     height: int
     prompt_tokens: int
     prompt_truncated: bool
+    adapters: Adapters = ()
     step: int = 0
     velocity: Tensor | None = None
 
@@ -71,6 +74,7 @@ class Transformer(Protocol):
         pe: Sequence[Tensor],
         mods: Sequence[Tensor],
         packing: Packing,
+        adapters: Sequence[Adapters],
     ) -> Tensor:
         """The velocity of every image token, as `Flux.forward` says."""
 
@@ -108,6 +112,7 @@ def _velocities(transformer: Transformer, batch: Sequence[Denoising]) -> Sequenc
         pe=[item.pe for item in batch],
         mods=[item.mods[item.step] for item in batch],
         packing=packing,
+        adapters=[item.adapters for item in batch] if any(item.adapters for item in batch) else (),
     )
     pieces: Sequence[Tensor] = velocities.split(packing.img)
     return pieces

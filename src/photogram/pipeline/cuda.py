@@ -2,18 +2,20 @@
 
 In: the transformer and the inputs of a step. Out: what the transformer would return. A batch of few
 tokens is bound by the launching of its kernels, so its step is recorded once for its packing and
-replayed with other numbers; a large one is bound by its multiplications, and runs as it is. It
-knows no prompt and no schedule.
+replayed with other numbers; a large one is bound by its multiplications, and runs as it is. A batch
+in which anybody has an adapter is neither compiled nor recorded, for which layers it changes is
+another matter every time. It knows no prompt and no schedule.
 """
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from photogram.model.adapters import Adapters
 from photogram.model.attention import Packing
 from photogram.model.transformer import Flux
 
@@ -60,9 +62,14 @@ class CudaFlux:
         pe: Sequence[Tensor],
         mods: Sequence[Tensor],
         packing: Packing,
+        adapters: Sequence[Adapters] = (),
     ) -> Tensor:
         """As `Flux.forward`."""
         with sdpa_kernel(_ATTENTION, set_priority=True):
+            if adapters:
+                packing = _for_kernel(packing, img)
+                with torch.compiler.set_stance("force_eager"):
+                    return cast("Tensor", self._transformer(img, txt, pe, mods, packing, adapters))
             if sum(packing.total) > GRAPH_TOKENS:
                 packing = _for_kernel(packing, img)
                 velocity: Tensor = self._transformer(img, txt, pe, mods, packing)

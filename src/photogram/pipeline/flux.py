@@ -6,7 +6,7 @@ queue, job or file format.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -19,7 +19,9 @@ from torch import Tensor
 
 from photogram.core.errors import EngineFailedError, ErrorDetail, InvalidRequestError
 from photogram.core.messages import ModelInfo
+from photogram.model.adapters import Adapter, Adapters, Scaled
 from photogram.model.rope import rope
+from photogram.pipeline.adapters import AdapterShelf
 from photogram.pipeline.batch import Denoising, Transformer, step_batch
 from photogram.pipeline.conditioning import Conditioner, Conditioning
 from photogram.pipeline.cuda import CudaFlux, multiply_float32_exactly
@@ -37,8 +39,8 @@ DEFAULT_SEED = 46588
 
 _SHAPES_KEPT = 64
 
-_ModsKey = tuple[str, float, int, int]
-"""What the modulation of all steps depends on: prompt, guidance, steps, image tokens."""
+_ModsKey = tuple[str, float, int, int, Adapters]
+"""What the modulation of all steps depends on: prompt, guidance, steps, image tokens, adapters."""
 
 
 class Pipeline:
@@ -76,6 +78,7 @@ class Pipeline:
             networks, checkpoint.clip_tokens, self.model.max_text_tokens, device
         )
         self._positions = lru_cache(maxsize=_SHAPES_KEPT)(self._make_positions)
+        self._adapters = AdapterShelf(networks.transformer, device)
         self._mods: WeakValueDictionary[_ModsKey, Tensor] = WeakValueDictionary()
 
     @classmethod
@@ -124,6 +127,7 @@ class Pipeline:
         width: int | None = None,
         height: int | None = None,
         *,
+        loras: Mapping[Path | str, float] | None = None,
         on_step: Callable[[int], None] | None = None,
     ) -> Image.Image:
         """Paint one picture.
@@ -135,10 +139,12 @@ class Pipeline:
             seed: Its noise; the same seed paints the same picture.
             width: Pixels, a multiple of `model.size_multiple`; the native square's by default.
             height: Pixels, the same.
+            loras: Files of adapters (LoRA) -> what their changes are multiplied by.
             on_step: Called after every step with the number of steps done.
 
         Raises:
             InvalidRequestError: A value out of range.
+            CheckpointError: An adapter that cannot be read, or is for another model.
             EngineFailedError: The model's numbers overflowed; there is no picture.
         """
         native_width, native_height = self.model.size("1:1")
@@ -149,6 +155,9 @@ class Pipeline:
             num_steps=steps,
             guidance=guidance,
             seed=seed,
+            adapters=[
+                (self.load_adapter(Path(path)), scale) for path, scale in (loras or {}).items()
+            ],
         )
         while not denoising.is_done:
             self.step([denoising])
@@ -157,8 +166,24 @@ class Pipeline:
         return Image.fromarray(self.decode(denoising))
 
     @torch.inference_mode()
+    def load_adapter(self, path: Path) -> Adapter:
+        """The adapter of a file, from memory if it is there as the file is now.
+
+        Raises:
+            CheckpointError: It cannot be read, is none, or is for another model.
+        """
+        return self._adapters.get(path)
+
+    @torch.inference_mode()
     def start(
-        self, prompt: str, width: int, height: int, num_steps: int, guidance: float, seed: int
+        self,
+        prompt: str,
+        width: int,
+        height: int,
+        num_steps: int,
+        guidance: float,
+        seed: int,
+        adapters: Sequence[tuple[Adapter, float]] = (),
     ) -> Denoising:
         """A picture as noise, with all that its steps need.
 
@@ -174,6 +199,10 @@ class Pipeline:
             raise _invalid("guidance", f"{guidance} is not a finite number")
         if not 0 <= seed < 2**64:
             raise _invalid("seed", f"{seed} is not between 0 and 2**64 - 1")
+        for _, scale in adapters:
+            if not math.isfinite(scale):
+                raise _invalid("loras", f"{scale} is not a finite number")
+        own = tuple(Scaled(adapter, scale) for adapter, scale in adapters if scale)
         params = self.checkpoint.transformer
         rows, columns = height // self.model.size_multiple, width // self.model.size_multiple
         conditioning = self._condition(prompt)
@@ -184,13 +213,14 @@ class Pipeline:
             txt=conditioning.txt,
             pe=self._positions(rows, columns),
             mods=self._modulate(
-                (prompt, guidance, num_steps, rows * columns), schedule, conditioning
+                (prompt, guidance, num_steps, rows * columns, own), schedule, conditioning
             ),
             sigmas=tuple(schedule.sigmas.tolist()),
             width=width,
             height=height,
             prompt_tokens=conditioning.num_tokens,
             prompt_truncated=conditioning.is_truncated,
+            adapters=own,
         )
 
     @torch.inference_mode()
@@ -257,12 +287,13 @@ class Pipeline:
         """The modulation of all steps; samples that differ in their seed alone share it."""
         mods = self._mods.get(key)
         if mods is None:
-            _, guidance, _, _ = key
+            _, guidance, _, _, own = key
             strength = torch.tensor([guidance], dtype=torch.float32, device=self.device)
             mods = self._mods[key] = self._networks.transformer.modulate(
                 schedule.timesteps.to(self.device),
                 strength if self.checkpoint.transformer.guidance_embed else None,
                 conditioning.vec,
+                own,
             )
         return mods
 

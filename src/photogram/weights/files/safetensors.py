@@ -54,6 +54,28 @@ def read_safetensors(path: Path) -> dict[str, TensorHeader]:
     Raises:
         CheckpointError: The file is cut off, damaged, or quantised in a way that is not known.
     """
+    header, data_begin, size_bytes = _read_header(path)
+    _check_metadata(path, header.pop("__metadata__", None))
+    tensors = {name: _read_entry(path, name, entry, data_begin) for name, entry in header.items()}
+    _check_places(path, tensors, data_begin, size_bytes)
+    return tensors
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What the writer of a file says of it.
+
+    Raises:
+        CheckpointError: The file is cut off or damaged.
+    """
+    header, _, _ = _read_header(path)
+    metadata = header.get("__metadata__")
+    if not isinstance(metadata, dict):
+        return {}
+    return {name: text for name, text in metadata.items() if isinstance(text, str)}
+
+
+def _read_header(path: Path) -> tuple[dict[str, Any], int, int]:
+    """The header's object, where the tensors begin, and the file's size."""
     try:
         size_bytes = path.stat().st_size
         with path.open("rb") as file:
@@ -68,10 +90,7 @@ def read_safetensors(path: Path) -> dict[str, TensorHeader]:
         raise CheckpointError(f"{path}: its header is not valid JSON") from None
     if not isinstance(header, dict):
         raise CheckpointError(f"{path}: its header is not a JSON object")
-    _check_metadata(path, header.pop("__metadata__", None))
-    tensors = {name: _read_entry(path, name, entry, 8 + length) for name, entry in header.items()}
-    _check_places(path, tensors, 8 + length, size_bytes)
-    return tensors
+    return header, 8 + length, size_bytes
 
 
 def _read_entry(path: Path, name: str, entry: Any, data_begin: int) -> TensorHeader:
