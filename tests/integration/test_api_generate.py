@@ -248,7 +248,8 @@ async def test_strict_handling_refuses_unknown_parameters(
         *(PROMPT | {"aspect_ratio": value} for value in ("16x9", "2:1", 2, [])),
         *(PROMPT | {"megapixels": value} for value in (4, "2")),
         *(PROMPT | {"base64": value} for value in (1, "yes")),
-        *(PROMPT | {name: "x"} for name in ("image", "mask", "loras")),
+        *(PROMPT | {name: "x"} for name in ("image", "mask")),
+        PROMPT | {"loras": [{"name": "x"}]},
     ],
     ids=lambda body: json.dumps(body)[:60],
 )

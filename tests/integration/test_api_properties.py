@@ -14,7 +14,7 @@ from photogram.api.openai_request import OPENAI_ATTRIBUTES
 from tests.unit.api.events import parse_events
 from tests.unit.api.serving import Site, client_of, open_site
 
-NAMES = [*(attribute.name for attribute in ATTRIBUTES), "image", "mask", "loras", "width"]
+NAMES = [*(attribute.name for attribute in ATTRIBUTES), "image", "mask", "width"]
 ENDS = [end for each in ATTRIBUTES for end in (each.minimum, each.maximum) if end is not None]
 CONTENT_TYPES = (
     *("image/", "application/json", "application/zip", "multipart/mixed", "text/event-stream"),

@@ -14,12 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from photogram.core.messages import CancelJob, Finished, GenerateJob, JobEvent
+from photogram.core.messages import Adapter, CancelJob, Finished, GenerateJob, JobEvent
 from photogram.engine.batching import StepLimits
 from photogram.engine.core import EngineCore
 from photogram.engine.cost import GUESS, CostModel, CostTable
 from photogram.engine.runner import PipelineRunner
 from photogram.engine.scheduler import Scheduler
+from tests.adapters import write_adapters
 from tests.tiny import write_checkpoint
 from tests.unit.engine.recording import InlineExecutor
 
@@ -37,6 +38,14 @@ orders = st.builds(
     seeds=st.sampled_from([(7,), (7, 8), (1, 2, 3)]),
     image_format=st.just("png"),
     num_previews=st.sampled_from([0, 0, 2]),
+    adapters=st.sampled_from(
+        [
+            *((), ()),
+            (Adapter("everything", 0.5),),
+            (Adapter("attention", 2.0),),
+            (Adapter("everything", 1.0), Adapter("attention", 0.3)),
+        ]
+    ),
 )
 prices = st.floats(1e-6, 1e-2)
 tables = st.builds(
@@ -119,8 +128,11 @@ def engine(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Engine]:
     folder = write_checkpoint(tmp_path_factory.mktemp("tiny"), num_heads=3, num_single_layers=2)
+    loras = write_adapters(folder)
     num_threads = torch.get_num_threads()
-    yield Engine(PipelineRunner.load(folder, device="cpu", dtype=request.param, threads=1))
+    yield Engine(
+        PipelineRunner.load(folder, device="cpu", dtype=request.param, threads=1, loras=loras)
+    )
     torch.set_num_threads(num_threads)
 
 

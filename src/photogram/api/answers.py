@@ -157,6 +157,7 @@ class ModelAnswer(BaseModel):
     has_guidance: bool
     concepts: list[str] = Field(description="What a small model knows; empty: anything goes.")
     suggested_prompts: list[str]
+    loras: list[str] = Field(description="Adapters that `loras` of a request may name.")
 
 
 class ModelsAnswer(BaseModel):

@@ -4,6 +4,7 @@ An HTTP request comes in, an order goes out with the words that it was given in;
 names everything that is wrong.
 """
 
+import asyncio
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from photogram.api.body import Fields, read_fields
 from photogram.api.deps import Services
 from photogram.api.negotiation import read_preferences
 from photogram.api.schemas import GenerateRequest, given_fields, read_request
+from photogram.core.adapters import adapter_files
 from photogram.core.errors import ErrorDetail, InvalidRequestError
 from photogram.generation.orders import Order
 from photogram.webhooks.service import WebhookService
@@ -58,7 +60,7 @@ async def read_asked(request: Request, services: Services) -> Asked:
         InvalidRequestError: With one detail for each field that is wrong.
     """
     fields = await _read_fields(request)
-    return Asked(fields, *_read_order(request, services, fields))
+    return Asked(fields, *await _read_order(request, services, fields))
 
 
 async def read_asked_job(request: Request, services: Services) -> AskedJob:
@@ -73,7 +75,7 @@ async def read_asked_job(request: Request, services: Services) -> AskedJob:
 
     ordered = url = secret = None
     with _collecting(problems):
-        ordered = _read_order(request, services, own, useless=("base64",))
+        ordered = await _read_order(request, services, own, useless=("base64",))
     with _collecting(problems):
         url = _read_address(fields, services.webhooks)
     with _collecting(problems):
@@ -95,12 +97,20 @@ async def _read_fields(request: Request) -> Fields:
     return await read_fields(request, timeout_s=request.app.state.body_timeout_s)
 
 
-def _read_order(
+async def _read_order(
     request: Request, services: Services, fields: Fields, useless: tuple[str, ...] = ()
 ) -> tuple[GenerateRequest, Order]:
     preferences = read_preferences(request.headers.getlist("prefer"))
     model = services.engine.model
-    wanted = read_request(fields, model, is_strict=preferences.is_strict, useless=useless)
+    # only where they matter, and not on the event loop: the folder may be on a slow disk
+    folder = services.settings.loras if fields.get("loras") else None
+    wanted = read_request(
+        fields,
+        model,
+        is_strict=preferences.is_strict,
+        useless=useless,
+        adapters=await asyncio.to_thread(adapter_files, folder) if folder else (),
+    )
     return wanted, wanted.order(model, preferences.wait_s)
 
 

@@ -11,11 +11,12 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from photogram.core.errors import ErrorDetail
+from photogram.core.messages import Adapter
 
-Value = str | int | float | bool
+Value = str | int | float | bool | tuple[Adapter, ...]
 
 MAX_SEED = 2**53 - 1
 """The largest whole number that every JSON reader keeps exactly."""
@@ -36,14 +37,15 @@ class Attribute:
         kind: How a value is read; see `read`.
         default: What an omitted attribute (or null) means; None: it has to be given.
         minimum: Smallest value (of a text: fewest characters), itself allowed.
-        maximum: Largest value (of a text: most characters), itself allowed.
-        choices: Allowed values; of a choice without any, they are the model's to say.
+        maximum: Largest value (of a text: most characters; of a list: most items), itself allowed.
+        choices: Allowed values (of a list: names); of a choice without any, they are the model's to
+            say.
         synonyms: Other spellings that are read as one of `choices`.
         price: How the attribute moves the price; empty where it does not.
     """
 
     name: str
-    kind: Literal["text", "integer", "number", "choice", "flag"]
+    kind: Literal["text", "integer", "number", "choice", "flag", "list"]
     default: Value | None
     note: str
     minimum: int | None = None
@@ -67,6 +69,8 @@ class Attribute:
                 return f"one of {', '.join(self.choices)}" if self.choices else "the model's own"
             case "flag":
                 return "true or false"
+            case "list":
+                return f'a list of at most {self.maximum} objects `{{"name", "scale"}}`'
 
     def problem(self, message: str) -> ErrorDetail:
         """An error about this attribute, with its limits."""
@@ -181,7 +185,18 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         minimum=0,
         maximum=10,
     ),
+    Attribute(
+        "loras",
+        "list",
+        (),
+        "[Adapters](#adapters) that change how the model paints: each a `name` that `GET /v1/models` "
+        "lists and a `scale` from 0 to 2 (1 if left out), none twice, in any order. In a form: the "
+        "list as JSON.",
+        maximum=4,
+    ),
 )
+
+_SCALE = Attribute("scale", "number", 1.0, "How strong an adapter is.", minimum=0, maximum=2)
 
 
 def read(attribute: Attribute, value: object) -> Value:
@@ -201,6 +216,8 @@ def read(attribute: Attribute, value: object) -> Value:
             return _read_choice(attribute, value)
         case "flag":
             return _read_flag(attribute, value)
+        case "list":
+            return _read_adapters(attribute, value)
 
 
 def _read_text(attribute: Attribute, value: object) -> str:
@@ -265,6 +282,43 @@ def _read_flag(attribute: Attribute, value: object) -> bool:
     if value in ("true", "false"):  # how a form field says it
         return value == "true"
     raise _wrong(attribute, value)
+
+
+def _read_adapters(attribute: Attribute, value: object) -> tuple[Adapter, ...]:
+    if isinstance(value, str):  # how a form field says it
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise _wrong(attribute, value) from None
+    if not isinstance(value, list | tuple) or len(value) > attribute.maximum:  # type: ignore[operator] # lists have one
+        raise _wrong(attribute, value)
+    adapters = tuple(_read_adapter(attribute, item) for item in value)
+    names = [adapter.name for adapter in adapters]
+    for name in names:
+        if name not in attribute.choices:
+            offered = ", ".join(attribute.choices) or "none"
+            raise ValueError(
+                f"{attribute.name} names {_shown(name)}, which is not here; there are: {offered}"
+            )
+        if names.count(name) > 1:
+            raise ValueError(f"{attribute.name} names {_shown(name)} twice")
+    return adapters
+
+
+def _read_adapter(attribute: Attribute, value: object) -> Adapter:
+    match value:
+        case Adapter():
+            return value
+        case {"name": str(name), **others} if others.keys() <= {_SCALE.name}:
+            scale = others.get(_SCALE.name)
+            try:
+                read_scale = read(_SCALE, _SCALE.default if scale is None else scale)
+            except ValueError as error:
+                raise ValueError(f"{attribute.name}: of {_shown(name)}, {error}") from None
+            return Adapter(name, cast(float, read_scale))
+    raise ValueError(
+        f"{attribute.name} must be {attribute.wanted}, and {_shown(value)} is not one of them"
+    )
 
 
 def _wrong(attribute: Attribute, value: object) -> ValueError:

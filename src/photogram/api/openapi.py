@@ -29,6 +29,16 @@ _MEANINGS = {
     504: "The deadline passed; the request was cancelled and not billed.",
 }
 
+_ADAPTER = {
+    "type": "object",
+    "required": ["name"],
+    "properties": {
+        "name": {"type": "string"},
+        "scale": {"type": "number", "minimum": 0, "maximum": 2, "default": 1},
+    },
+    "additionalProperties": False,
+}
+
 
 def error_responses(
     *statuses: int, model: type[BaseModel] = ErrorAnswer
@@ -59,6 +69,8 @@ def request_schema(attributes: Sequence[Attribute] = ATTRIBUTES) -> dict[str, An
                     schema |= {"enum": [*attribute.choices, *attribute.synonyms]}
             case "flag":
                 schema |= {"type": "boolean"}
+            case "list":
+                schema |= {"type": "array", "maxItems": attribute.maximum, "items": _ADAPTER}
             case "integer" | "number":
                 schema |= {
                     "type": attribute.kind,
@@ -98,4 +110,6 @@ def attribute_table(attributes: Sequence[Attribute] = ATTRIBUTES) -> str:
 
 
 def _json_word(value: Value) -> str:
+    if value == ():
+        return "[]"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -7,7 +7,7 @@ ones (`num_images`, `num_steps`).
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal, cast
 from urllib.parse import quote
@@ -16,10 +16,10 @@ from photogram.api.attributes import ATTRIBUTES, Attribute, Value, read
 from photogram.api.body import Fields
 from photogram.core.errors import ErrorDetail, InvalidRequestError
 from photogram.core.ids import random_seed
-from photogram.core.messages import ImageFormat, ModelInfo
+from photogram.core.messages import Adapter, ImageFormat, ModelInfo
 from photogram.generation.orders import Order
 
-NOT_YET = ("image", "mask", "loras")
+NOT_YET = ("image", "mask")
 """Fields that change what a picture shows, so that to ignore them would be to paint a wrong one."""
 
 PIXEL_FACTORS = {"1": Decimal(1), "0.25": Decimal("0.25")}
@@ -52,6 +52,7 @@ class GenerateRequest:
     megapixels: Literal["1", "0.25"]
     base64: bool
     previews: int
+    loras: tuple[Adapter, ...]
     ignored: tuple[str, ...]
 
     def order(self, model: ModelInfo, wait_s: float | None) -> Order:
@@ -71,11 +72,17 @@ class GenerateRequest:
             pixel_factor=PIXEL_FACTORS[self.megapixels],
             timeout_s=wait_s,
             num_previews=self.previews,
+            adapters=self.loras,
         )
 
 
 def read_request(
-    fields: Fields, model: ModelInfo, *, is_strict: bool, useless: Sequence[str] = ()
+    fields: Fields,
+    model: ModelInfo,
+    *,
+    is_strict: bool,
+    useless: Sequence[str] = (),
+    adapters: Iterable[str] = (),
 ) -> GenerateRequest:
     """Check every field of a body and turn it into a request.
 
@@ -84,6 +91,7 @@ def read_request(
         model: What it is for; a model without guidance ignores `guidance`.
         is_strict: A field without effect is an error.
         useless: Names of attributes that have no effect on this route.
+        adapters: Names of those that the server has.
 
     Raises:
         InvalidRequestError: With a detail for each field that is wrong, for many the first ones.
@@ -91,7 +99,11 @@ def read_request(
     given = given_fields(fields)
     if not model.has_guidance:
         useless = (*useless, "guidance")
-    values, ignored = read_values(ATTRIBUTES, given, useless, is_strict=is_strict)
+    attributes = [
+        replace(each, choices=tuple(adapters)) if each.name == "loras" else each
+        for each in ATTRIBUTES
+    ]
+    values, ignored = read_values(attributes, given, useless, is_strict=is_strict)
     if values["seed"] == _RANDOM_SEED:
         values["seed"] = random_seed()
     return GenerateRequest(**cast(Any, values), ignored=ignored)

@@ -5,7 +5,7 @@ Settings come in; a folder or the words for a worker process come out. It loads 
 
 from pathlib import Path
 
-from photogram.core.errors import CheckpointError
+from photogram.core.errors import CheckpointError, ConfigurationError
 from photogram.core.settings import Settings
 from photogram.engine.batching import StepLimits
 from photogram.engine.process import WorkerConfig
@@ -28,13 +28,20 @@ def model_folder(settings: Settings) -> Path:
 
 
 def worker_config(settings: Settings, model: Path) -> WorkerConfig:
-    """How the worker of a model is started."""
+    """How the worker of a model is started.
+
+    Raises:
+        ConfigurationError: The folder of adapters is none.
+    """
+    if settings.loras is not None and not settings.loras.is_dir():
+        raise ConfigurationError(f"PHOTOGRAM_LORAS: {settings.loras} is not a folder")
     return WorkerConfig(
         model=str(model),
         device=settings.device,
         dtype=settings.dtype,
         deterministic=settings.deterministic,
         threads=settings.threads,
+        loras=None if settings.loras is None else str(settings.loras),
         limits=StepLimits(settings.step_target_s, settings.batch_tokens),
         log_level=settings.log_level,
     )

@@ -8,10 +8,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from photogram.cli.adapters import read_adapters
 from photogram.cli.options import DeviceOption, ModelOption
 from photogram.core.errors import InvalidRequestError
 from photogram.core.ids import random_seed
-from photogram.core.messages import ImageFormat
+from photogram.core.messages import Adapter, ImageFormat
 from photogram.core.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -38,6 +39,13 @@ def generate(
     aspect_ratio: Annotated[str, typer.Option(metavar="RATIO", help="Such as 16:9.")] = "1:1",
     samples: Annotated[int, typer.Option(min=1, max=4, help="Pictures; seeds count up.")] = 1,
     quality: Annotated[int, typer.Option(min=0, max=100, help="Of webp and jpg.")] = 80,
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[:SCALE]",
+            help="An adapter by its name in PHOTOGRAM_LORAS, or its file; again for another.",
+        ),
+    ] = None,
     model: ModelOption = None,
     device: DeviceOption = None,
 ) -> None:
@@ -55,6 +63,7 @@ def generate(
     except ValueError as error:
         raise InvalidRequestError(str(error)) from None
     settings = load_settings(model=model, device=device)
+    loras = read_adapters(lora or [], settings.loras)
     console = Console(stderr=True)
     with console.status("loading the model"):
         pipeline = _load(model_folder(settings), settings)
@@ -73,6 +82,7 @@ def generate(
             steps=steps,
             guidance=guidance,
             seed=first_seed + index,
+            loras=loras,
             file=(image_format, quality),
             with_prompt=settings.embed_prompt,
         )
@@ -101,6 +111,7 @@ def _paint(
     steps: int,
     guidance: float,
     seed: int,
+    loras: dict[Path, Adapter],
     file: tuple[ImageFormat, int],
     with_prompt: bool,
 ) -> bytes:
@@ -121,6 +132,7 @@ def _paint(
             seed=seed,
             width=width,
             height=height,
+            loras={path: adapter.scale for path, adapter in loras.items()},
             on_step=lambda _step: progress.advance(task),
         )
     metadata = ImageMetadata(
@@ -130,6 +142,7 @@ def _paint(
         guidance=guidance,
         width=width,
         height=height,
+        adapters=tuple(loras.values()),
         prompt=prompt if with_prompt else None,
     )
     return encode(np.asarray(image), *file, metadata=metadata)

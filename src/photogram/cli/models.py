@@ -8,7 +8,9 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from photogram.cli.options import ModelOption
 from photogram.core.errors import CheckpointError
+from photogram.core.settings import load_settings
 
 if TYPE_CHECKING:
     from photogram.model.params import FluxParams
@@ -28,19 +30,27 @@ def _models() -> None:
 def inspect(
     path: Annotated[
         Path,
-        typer.Argument(metavar="PATH", help="A checkpoint's folder, or its transformer's file."),
+        typer.Argument(
+            metavar="PATH", help="A checkpoint's folder, its transformer's file, or an adapter."
+        ),
     ],
+    model: ModelOption = None,
 ) -> None:
     """Say what a checkpoint is, what it lacks and what it needs; exit 2 if it cannot be served.
 
     A file's other parts are looked for beside it: the folders tokenizer and tokenizer_2, and an
-    autoencoder, CLIP and T5, in folders or in files.
+    autoencoder, CLIP and T5, in folders or in files. Of an adapter (LoRA), say what it changes; exit
+    2 if it does not fit the model that would be served.
     """
+    from photogram.weights.adapters.describe import is_adapter
     from photogram.weights.locate import describe, transformer_params
-    from photogram.weights.parts import find_parts
+    from photogram.weights.parts import find_parts, read_weights
 
-    parts = find_parts(path)
     console = Console(soft_wrap=True, highlight=False)
+    if path.is_file() and is_adapter(read_weights(path)):
+        _print_facts(console, _facts_of_adapter(path, model))
+        return
+    parts = find_parts(path)
     if not parts.missing:
         _print_facts(console, _facts(describe(path, parts)))
         console.print(_table(parts))
@@ -51,6 +61,16 @@ def inspect(
     console.print(_table(parts))
     _print_facts(console, {f"no {name}": sentence for name, sentence in parts.missing.items()})
     raise CheckpointError(f"{path} cannot be served: {', '.join(parts.missing)} missing")
+
+
+def _facts_of_adapter(path: Path, model: Path | None) -> dict[str, str]:
+    from photogram.bootstrap.models import model_folder
+    from photogram.cli.adapters import adapter_facts
+    from photogram.weights.locate import inspect
+
+    checkpoint = inspect(model_folder(load_settings(model=model)))
+    facts = adapter_facts(path, checkpoint.transformer)
+    return facts | {"fits": f"{checkpoint.model.name} ({checkpoint.model.slug})"}
 
 
 def _print_facts(console: Console, facts: dict[str, str]) -> None:

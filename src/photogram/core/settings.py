@@ -76,6 +76,11 @@ class Settings(BaseSettings):
     model: Path | None = Field(
         None, description="Checkpoint folder, or its transformer's file; unset: the embedded one."
     )
+    loras: Path | None = Field(
+        None,
+        description="Folder of adapters (LoRA) that requests may name, a safetensors file each; read"
+        " again for every request.",
+    )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="Where it runs.")
     dtype: Literal["auto", "float32", "bfloat16", "float8_e4m3fn"] = Field(
         "auto",

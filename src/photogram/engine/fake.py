@@ -198,6 +198,7 @@ def _flat_image(job: GenerateJob, seed: int) -> EncodedImage:
         guidance=job.guidance,
         width=job.width,
         height=job.height,
+        adapters=job.adapters,
     )
     return EncodedImage(
         seed=seed,

@@ -43,6 +43,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     dtype: str
     deterministic: bool = False
     threads: int
+    loras: str | None = None
     limits: StepLimits
     log_level: str
 

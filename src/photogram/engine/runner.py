@@ -164,6 +164,7 @@ class PipelineRunner:
             guidance=job.guidance,
             width=width,
             height=height,
+            adapters=job.adapters,
             prompt=job.prompt if job.with_prompt else None,
         )
         return EncodedImage(

@@ -67,6 +67,7 @@ def main() -> None:
             dtype=config.dtype,
             deterministic=config.deterministic,
             threads=config.threads,
+            loras=None if config.loras is None else Path(config.loras),
         )
         calibration = Calibration(runner, cost, longest_s=config.limits.target_s)
         calibration.warm_up()

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import msgspec
 
-from photogram.core.messages import ImageFormat
+from photogram.core.messages import Adapter, ImageFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,7 @@ class Order:
         pixel_factor: The price's factor for this size; 1 at the model's native sizes.
         timeout_s: The caller's own deadline; the server's holds too.
         num_previews: So many pictures on the way are wanted, evenly spread over the steps.
+        adapters: What it is painted with beside the model, in any order, none twice.
     """
 
     prompt: str
@@ -33,6 +34,7 @@ class Order:
     pixel_factor: Decimal
     timeout_s: float | None = None
     num_previews: int = 0
+    adapters: tuple[Adapter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

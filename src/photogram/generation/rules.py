@@ -104,4 +104,5 @@ class Rules:
             with_prompt=self.with_prompt,
             timeout_s=timeout_s,
             num_previews=order.num_previews,
+            adapters=order.adapters,
         )

@@ -10,6 +10,8 @@ from xml.sax.saxutils import escape
 
 from PIL import ExifTags, Image
 
+from photogram.core.messages import Adapter
+
 SOFTWARE = "AI generated;txt2img;flux"
 MAKE = "Photogram"
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
@@ -35,6 +37,7 @@ class ImageMetadata:
 
     Attributes:
         model: The model's slug.
+        adapters: Left out of the file when there are none.
         prompt: Left out of the file when None.
     """
 
@@ -44,11 +47,17 @@ class ImageMetadata:
     guidance: float
     width: int
     height: int
+    adapters: tuple[Adapter, ...] = ()
     prompt: str | None = None
 
     def to_json(self, *, with_prompt: bool = True) -> str:
         """One line of ASCII: any script is escaped, so that every reader decodes it right."""
         values = asdict(self)
+        values["loras"] = [
+            {"name": adapter.name, "scale": adapter.scale} for adapter in values.pop("adapters")
+        ]
+        if not self.adapters:
+            del values["loras"]
         if self.prompt is None or not with_prompt:
             del values["prompt"]
         return json.dumps(values)

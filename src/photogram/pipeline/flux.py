@@ -127,7 +127,7 @@ class Pipeline:
         width: int | None = None,
         height: int | None = None,
         *,
-        loras: Mapping[Path | str, float] | None = None,
+        loras: Mapping[Path, float] | Mapping[str, float] | None = None,
         on_step: Callable[[int], None] | None = None,
     ) -> Image.Image:
         """Paint one picture.

@@ -22,6 +22,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "megapixels": "1",
         "base64": False,
         "previews": 0,
+        "loras": (),
     }
 
 

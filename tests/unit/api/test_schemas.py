@@ -1,3 +1,4 @@
+import re
 from decimal import Decimal
 
 import msgspec
@@ -5,6 +6,7 @@ import pytest
 
 from photogram.api.schemas import ignored_header, read_request
 from photogram.core.errors import InvalidRequestError
+from photogram.core.messages import Adapter
 from photogram.engine.fake import FAKE_MODEL
 from photogram.generation.orders import Order
 
@@ -40,8 +42,9 @@ def test_every_attribute_reaches_the_order() -> None:
         "megapixels": 0.25,
         "base64": True,
         "previews": 10,
+        "loras": [{"name": "ink", "scale": "0.5"}, {"name": "clay"}],
     }
-    request = read_request(fields, FAKE_MODEL, is_strict=True)
+    request = read_request(fields, FAKE_MODEL, is_strict=True, adapters=["clay", "ink"])
     assert request.base64 is True
     assert request.output_format == "jpg"
     assert request.order(FAKE_MODEL, wait_s=7) == Order(
@@ -57,6 +60,7 @@ def test_every_attribute_reaches_the_order() -> None:
         pixel_factor=Decimal("0.25"),
         timeout_s=7,
         num_previews=10,
+        adapters=(Adapter("ink", 0.5), Adapter("clay", 1.0)),
     )
 
 
@@ -81,7 +85,7 @@ def test_all_wrong_fields_are_told_at_once() -> None:
         assert words in refused.value.message
 
 
-@pytest.mark.parametrize("name", ["image", "mask", "loras"])
+@pytest.mark.parametrize("name", ["image", "mask"])
 def test_what_would_change_the_picture_is_never_ignored(name: str) -> None:
     with pytest.raises(InvalidRequestError, match=f"{name} is not supported"):
         read_request({"prompt": "a fox", name: ["x"]}, FAKE_MODEL, is_strict=False)
@@ -90,6 +94,49 @@ def test_what_would_change_the_picture_is_never_ignored(name: str) -> None:
 def test_no_loras_are_no_loras() -> None:
     fields: dict[str, object] = {"prompt": "a fox", "loras": []}
     assert read_request(fields, FAKE_MODEL, is_strict=False)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [{"name": "ink", "scale": None}],
+        ({"name": "ink", "scale": 1},),
+        '[{"name": "ink"}]',
+    ],
+)
+def test_loras_may_be_a_list_or_its_text(value: object) -> None:
+    fields: dict[str, object] = {"prompt": "a fox", "loras": value}
+    request = read_request(fields, FAKE_MODEL, is_strict=True, adapters=["ink"])
+    assert request.loras == (Adapter("ink", 1.0),)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"name": "ink"}, "must be a list of at most 4 objects"),
+        ([{"name": "ink"}] * 5, "must be a list of at most 4 objects"),
+        ("[{]", "must be a list of at most 4 objects"),
+        ("[" * 100_000, "must be a list of at most 4 objects"),
+        (["ink"], '"ink" is not one of them'),
+        ([{"scale": 1}], "an object is not one of them"),
+        ([{"name": "ink", "weight": 1}], "an object is not one of them"),
+        ([{"name": 7}], "an object is not one of them"),
+        (
+            [{"name": "ink", "scale": 2.01}],
+            'of "ink", scale must be a number from 0 to 2, got 2.01',
+        ),
+        ([{"name": "ink", "scale": True}], "scale must be a number from 0 to 2, got true"),
+        ('[{"name": "ink", "scale": NaN}]', "scale must be a number from 0 to 2, got NaN"),
+        ([{"name": "oil"}], 'loras names "oil", which is not here; there are: clay, ink'),
+        ([{"name": "ink"}, {"name": "ink", "scale": 0.1}], 'loras names "ink" twice'),
+    ],
+)
+def test_loras_that_cannot_be_are_refused_with_the_names(value: object, words: str) -> None:
+    fields: dict[str, object] = {"prompt": "a fox", "loras": value, "steps": 0}
+    with pytest.raises(InvalidRequestError, match=re.escape(words)) as refused:
+        read_request(fields, FAKE_MODEL, is_strict=False, adapters=["clay", "ink"])
+    assert [detail.field for detail in refused.value.details] == ["steps", "loras"]
+    assert refused.value.details[1].allowed == ("clay", "ink")
 
 
 def test_unknown_fields_are_listed_or_in_strict_handling_refused() -> None:

@@ -1,5 +1,6 @@
 """What the runner makes of a device whose memory is short."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,9 +10,11 @@ import pytest
 import torch
 
 from photogram.core.errors import EngineFailedError
+from photogram.core.messages import Adapter
 from photogram.engine.request import Request, Sample
 from photogram.engine.runner import PipelineRunner
 from photogram.pipeline.flux import Pipeline
+from tests.adapters import write_adapters
 from tests.tiny import write_checkpoint
 from tests.unit.engine.recording import job
 
@@ -84,3 +87,55 @@ def test_a_picture_too_large_for_any_memory_is_told_as_that(tmp_path: Path) -> N
     with pytest.raises(EngineFailedError, match="too little memory"):
         runner.begin(petabyte)
     assert petabyte.state is None
+
+
+class TestAdapters:
+    @pytest.fixture(scope="class")
+    def folder(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        return write_checkpoint(tmp_path_factory.mktemp("tiny"))
+
+    @pytest.fixture
+    def loras(self, folder: Path, tmp_path: Path) -> Path:
+        return Path(shutil.copytree(write_adapters(folder), tmp_path / "loras"))
+
+    @pytest.fixture
+    def runner(self, folder: Path, loras: Path) -> PipelineRunner:
+        return PipelineRunner.load(folder, device="cpu", dtype="float32", threads=0, loras=loras)
+
+    def test_their_order_does_not_matter(self, runner: PipelineRunner) -> None:
+        adapters = (Adapter("everything", 0.4), Adapter("attention", 1.5))
+        pictures = []
+        for each in (adapters, adapters[::-1]):
+            painted = sample(adapters=each)
+            runner.begin(painted)
+            runner.step([painted.state])
+            pictures.append(painted.state.img)
+        assert torch.equal(*pictures)
+
+    def test_a_job_under_way_keeps_what_it_began_with(
+        self, runner: PipelineRunner, loras: Path
+    ) -> None:
+        request = sample(adapters=(Adapter("attention", 1.0),), seeds=(1, 2)).request
+        runner.begin(request.samples[0])
+        shutil.copy(loras / "everything.safetensors", loras / "new")
+        (loras / "new").replace(loras / "attention.safetensors")
+        runner.begin(request.samples[1])
+        first, second = (each.state.adapters for each in request.samples)
+        assert first == second
+        later = sample(adapters=(Adapter("attention", 1.0),))
+        runner.begin(later)
+        assert later.state.adapters != first
+
+    def test_what_is_broken_or_gone_fails_its_own_job_in_plain_words(
+        self, runner: PipelineRunner, loras: Path
+    ) -> None:
+        whole = (loras / "attention.safetensors").read_bytes()
+        (loras / "cut.safetensors").write_bytes(whole[:-1])
+        with pytest.raises(
+            EngineFailedError, match=r"'cut' cannot be used: cut\.safetensors is truncated"
+        ) as refused:
+            runner.begin(sample(adapters=(Adapter("cut", 1.0),)))
+        assert str(loras) not in refused.value.message
+        with pytest.raises(EngineFailedError, match="'gone' is not there any more"):
+            runner.begin(sample(adapters=(Adapter("gone", 1.0),)))
+        runner.begin(sample(adapters=(Adapter("attention", 1.0),)))

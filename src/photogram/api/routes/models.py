@@ -1,15 +1,17 @@
 """What the server paints with, in one shape for our own clients and OpenAI's."""
 
+import asyncio
+
 from fastapi import APIRouter
 from starlette.requests import Request
 
 from photogram.accounts.models import Scope
 from photogram.api.answers import ModelAnswer, ModelsAnswer
-from photogram.api.deps import ServicesDep, needs
+from photogram.api.deps import Services, ServicesDep, needs
 from photogram.api.openai_answers import OpenaiErrorAnswer
 from photogram.api.openai_request import check_model, sizes_of
 from photogram.api.openapi import error_responses
-from photogram.core.messages import ModelInfo
+from photogram.core.adapters import adapter_files
 
 router = APIRouter(dependencies=[needs(Scope.GENERATE, Scope.READ)])
 
@@ -28,8 +30,7 @@ _MODEL_ID = {
 )
 async def list_models(request: Request, services: ServicesDep) -> ModelsAnswer:
     """Every model, with its sizes and what it knows."""
-    model = _model_answer(services.engine.model, request.app.state.started_s)
-    return ModelsAnswer(object="list", data=[model])
+    return ModelsAnswer(object="list", data=[await _model_answer(request, services)])
 
 
 @router.get(
@@ -41,14 +42,15 @@ async def list_models(request: Request, services: ServicesDep) -> ModelsAnswer:
 async def get_model(request: Request, services: ServicesDep) -> ModelAnswer:
     """The same as in the list."""
     check_model(request.path_params["model_id"], services.engine.model)
-    return _model_answer(services.engine.model, request.app.state.started_s)
+    return await _model_answer(request, services)
 
 
-def _model_answer(model: ModelInfo, created_s: int) -> ModelAnswer:
+async def _model_answer(request: Request, services: Services) -> ModelAnswer:
+    model = services.engine.model
     return ModelAnswer(
         id=model.slug,
         object="model",
-        created=created_s,
+        created=request.app.state.started_s,
         owned_by="photogram",
         name=model.name,
         license=model.license,
@@ -59,4 +61,5 @@ def _model_answer(model: ModelInfo, created_s: int) -> ModelAnswer:
         has_guidance=model.has_guidance,
         concepts=list(model.concepts),
         suggested_prompts=list(model.suggested_prompts),
+        loras=list(await asyncio.to_thread(adapter_files, services.settings.loras)),
     )
