@@ -51,7 +51,8 @@ def random_lora(
 
 def save(path: Path, state: State, **metadata: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: t.contiguous() for name, t in state.items()}, path, metadata=metadata)
+    # what converters share among layers is written once for each
+    save_file({name: t.clone() for name, t in state.items()}, path, metadata=metadata)
     return path
 
 

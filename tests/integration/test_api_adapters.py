@@ -1,11 +1,12 @@
 """Adapters over HTTP: chosen by name, as the operator's folder has them now."""
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from photogram.core.messages import Adapter
 from tests.unit.api.serving import PROMPT, Site, assert_error, client_of, open_site
@@ -39,15 +40,13 @@ async def test_the_engine_is_told_which_at_the_usual_price(offering: Site, path:
     assert job.adapters == (Adapter("ink", 0.5),)
 
 
-async def test_a_form_has_them_as_json_and_the_file_names_them(
-    offering: Site, tmp_path: Path
-) -> None:
+async def test_a_form_has_them_as_json_and_the_file_names_them(offering: Site) -> None:
     fields = {"prompt": (None, "a fox"), "loras": (None, json.dumps(INK["loras"]))}
     async with client_of(offering) as client:
         answer = await client.post("/v1/flux-dev", files=fields)
     assert answer.headers["x-model"] == "fake"
-    (tmp_path / "picture.webp").write_bytes(answer.content)
-    description = Image.open(tmp_path / "picture.webp").getexif()[0x010E]
+    with Image.open(io.BytesIO(answer.content)) as picture:
+        description = picture.getexif()[ExifTags.Base.ImageDescription]
     assert json.loads(description)["loras"] == [{"name": "ink", "scale": 0.5}]
 
 

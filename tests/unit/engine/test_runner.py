@@ -89,11 +89,12 @@ def test_a_picture_too_large_for_any_memory_is_told_as_that(tmp_path: Path) -> N
     assert petabyte.state is None
 
 
-class TestAdapters:
-    @pytest.fixture(scope="class")
-    def folder(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        return write_checkpoint(tmp_path_factory.mktemp("tiny"))
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("tiny"))
 
+
+class TestAdapters:
     @pytest.fixture
     def loras(self, folder: Path, tmp_path: Path) -> Path:
         return Path(shutil.copytree(write_adapters(folder), tmp_path / "loras"))

@@ -89,7 +89,10 @@ def kohya_to_diffusers(state: State) -> State:
 
 
 def bfl_to_diffusers(state: State) -> State:
+    """Their converter swaps the last modulation's halves in the wrong matrix too: that is undone."""
     converted: State = convert._convert_bfl_flux_control_lora_to_diffusers(dict(state))
+    down = "transformer.norm_out.linear.lora_A.weight"
+    converted[down] = convert.swap_scale_shift(converted[down])
     return adapters.without(converted, ".norm_q.", ".norm_k.", ".norm_added_")
 
 
