@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.console import Console
@@ -59,7 +59,7 @@ def generate(
         raise InvalidRequestError(f"cannot write {output}: there is no folder {output.parent}")
     try:  # as the server reads them: the same words give the same picture
         prompt = str(read(attributes["prompt"], prompt))
-        guidance = float(read(attributes["guidance"], guidance))
+        guidance = cast(float, read(attributes["guidance"], guidance))
     except ValueError as error:
         raise InvalidRequestError(str(error)) from None
     settings = load_settings(model=model, device=device)
