@@ -25,13 +25,18 @@ def read_adapters(words: list[str], folder: Path | None) -> dict[Path, Adapter]:
 
     Raises:
         InvalidRequestError: Neither a name nor a file, a scale out of range, or one twice.
+        CheckpointError: The system refuses to look for such a file.
     """
+    from photogram.weights.parts import refusals_told
+
     files = adapter_files(folder)
     found: dict[Path, Adapter] = {}
     for word in words:
         name, scale = _split(word)
         path = files.get(name, Path(name))
-        if not path.is_file():
+        with refusals_told(path):
+            is_file = path.is_file()
+        if not is_file:
             offered = ", ".join(files) or "none"
             raise InvalidRequestError(
                 f"--lora {word}: {name} is neither a file nor a name; there are: {offered}"

@@ -44,10 +44,12 @@ def inspect(
     """
     from photogram.weights.adapters.describe import is_adapter
     from photogram.weights.locate import describe, transformer_params
-    from photogram.weights.parts import find_parts, read_weights
+    from photogram.weights.parts import find_parts, read_weights, refusals_told
 
     console = Console(soft_wrap=True, highlight=False)
-    if path.is_file() and is_adapter(read_weights(path)):
+    with refusals_told(path):
+        is_file = path.is_file()
+    if is_file and is_adapter(read_weights(path)):
         _print_facts(console, _facts_of_adapter(path, model))
         return
     parts = find_parts(path)
