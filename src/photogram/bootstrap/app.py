@@ -5,6 +5,7 @@ from fastapi import FastAPI
 from photogram.api.app import create_app
 from photogram.api.attributes import ATTRIBUTES
 from photogram.api.deps import Services
+from photogram.web.account import Desk
 from photogram.web.routes import Site, create_pages
 
 
@@ -13,6 +14,14 @@ def build_app(services: Services) -> FastAPI:
     site = Site(
         attributes=ATTRIBUTES,
         models=lambda: (services.engine.model,),
+        desk=Desk(
+            sessions=services.sessions,
+            accounts=services.accounts,
+            ledger=services.ledger,
+            shelf=services.generation.shelf,
+            webhooks=services.webhooks,
+            public_url=services.settings.public_url,
+        ),
         public_url=services.settings.public_url,
     )
     return create_app(services, create_pages(site))

@@ -1,6 +1,7 @@
 """The routes of the pages: a site comes in, routes go out that belong to no API.
 
-They need no key: what is somebody's own, a page's script asks the API for.
+None of them takes a key. What is somebody's own, the playground's script asks the API for; the
+account's pages (`web.account`) show it to who is signed in.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,10 +12,11 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from photogram.core.messages import ModelInfo
+from photogram.web.account import Desk, create_account_pages
 from photogram.web.playground import Attribute, view_of
 from photogram.web.rendering import Link, Renderer, open_assets
 
-_NAVIGATION = (Link("/", "Playground"),)
+_NAVIGATION = (Link("/", "Playground"), Link("/account", "Account"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +26,13 @@ class Site:
     Attributes:
         attributes: The table of the API.
         models: Says what can be painted with, the default one first.
+        desk: What the account's pages stand on.
         public_url: What browsers reach the server under; None: what each called.
     """
 
     attributes: Sequence[Attribute]
     models: Callable[[], Sequence[ModelInfo]]
+    desk: Desk
     public_url: str | None
 
 
@@ -43,5 +47,6 @@ def create_pages(site: Site) -> list[BaseRoute]:
 
     return [
         Route("/", show_playground, methods=["GET"]),
+        *create_account_pages(site.desk, renderer),
         Route(assets.path, assets.serve, methods=["GET"]),
     ]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import uvicorn
+from fastapi import FastAPI
 
 from photogram.accounts.models import NewKey
 from photogram.accounts.service import AccountService
@@ -128,12 +129,16 @@ def serve(
     *,
     body_timeout_s: float = BODY_TIMEOUT_S,
     protocol: type[GuardedProtocol] = GuardedProtocol,
+    app: FastAPI | None = None,
 ) -> Iterator[str]:
-    """The app behind a real socket, in a thread of its own; gives its URL."""
+    """The app (the API alone, if no other is given) behind a real socket, in a thread of its own.
+
+    Gives its URL.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         config = uvicorn.Config(
-            create_app(site.services, body_timeout_s=body_timeout_s),
+            app or create_app(site.services, body_timeout_s=body_timeout_s),
             http=protocol,
             loop="asyncio",  # as the server has it
             log_config=None,
