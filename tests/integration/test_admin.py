@@ -121,6 +121,35 @@ class TestPlanes:
                 await client.get(url)
 
 
+class TestSessions:
+    async def test_a_key_becomes_a_session_of_the_listeners_own_pages(
+        self, admin: httpx.AsyncClient, site: Site, operators: OperatorService
+    ) -> None:
+        own = {"sec-fetch-site": "same-origin"}
+        foreign = await admin.post("/admin/session", headers={"sec-fetch-site": "same-site"})
+        assert_error(foreign, 403, "forbidden")
+        answer = await admin.post("/admin/session", headers=own)
+        assert answer.status_code == 204
+        assert answer.headers["set-cookie"].startswith("photogram_operator=")
+        del admin.headers["x-api-key"]
+        assert (await admin.get("/admin/keys", headers=own)).status_code == 200
+        for headers in ({}, {"sec-fetch-site": "same-site"}, {"origin": "http://operators:8000"}):
+            assert_error(await admin.get("/admin/keys", headers=headers), 401, "missing_api_key")
+        made = await admin.post("/admin/accounts", json={"name": "bob"}, headers=own)
+        assert operators.journal(1)[0].subject == made.json()["account_id"]
+        await admin.delete("/admin/session", headers=own)
+        assert_error(await admin.get("/admin/keys", headers=own), 401, "missing_api_key")
+
+    async def test_a_customers_session_is_none_here(
+        self, admin: httpx.AsyncClient, site: Site
+    ) -> None:
+        own = {"sec-fetch-site": "same-origin"}
+        del admin.headers["x-api-key"]
+        new = await site.services.sessions.begin(key_id=site.key.key_id)
+        admin.cookies.set("photogram_operator", new.secret)
+        assert_error(await admin.get("/admin/keys", headers=own), 401, "invalid_api_key")
+
+
 class TestChanges:
     """Each writes who did what, in the transaction that does it."""
 

@@ -1,11 +1,14 @@
 """Joins the API and the pages for people to one application: services come in, an ASGI app goes out."""
 
 from fastapi import FastAPI
+from starlette.routing import BaseRoute
 
+from photogram.accounts.operators import OperatorService
 from photogram.api.app import create_app
 from photogram.api.attributes import ATTRIBUTES
 from photogram.api.deps import Services
 from photogram.web.account import Desk
+from photogram.web.operators import Cockpit, create_operator_pages
 from photogram.web.routes import Site, create_pages
 
 
@@ -25,3 +28,16 @@ def build_app(services: Services) -> FastAPI:
         public_url=services.settings.public_url,
     )
     return create_app(services, create_pages(site))
+
+
+def build_operator_pages(services: Services, operators: OperatorService) -> list[BaseRoute]:
+    """The pages of the operators' listener."""
+    cockpit = Cockpit(
+        sessions=services.sessions,
+        operators=operators,
+        ledger=services.ledger,
+        shelf=services.generation.shelf,
+        engines=(services.engine,),
+        queue_limit=services.settings.queue_limit,
+    )
+    return create_operator_pages(cockpit)

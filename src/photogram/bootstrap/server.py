@@ -17,7 +17,7 @@ from photogram.api.admin.server import serve_operators
 from photogram.api.body import BODY_TIMEOUT_S
 from photogram.api.protocol import GuardedProtocol
 from photogram.api.server import DrainingServer
-from photogram.bootstrap.app import build_app
+from photogram.bootstrap.app import build_app, build_operator_pages
 from photogram.bootstrap.listeners import listen, listen_for_operators, local_url
 from photogram.bootstrap.models import model_folder, worker_config
 from photogram.bootstrap.services import address_guard, build_services
@@ -133,7 +133,8 @@ async def serve_store(
         watch.add_done_callback(server.end_if_failed)
     try:
         listener, admin_listener = listeners
-        async with serve_operators(services, store.operators, admin_listener):
+        pages = build_operator_pages(services, store.operators)
+        async with serve_operators(services, store.operators, admin_listener, pages):
             await server.serve(sockets=[listener])
     finally:
         await engine.close()

@@ -153,6 +153,20 @@ class JobFilter(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Queued:
+    """The open jobs of an account, on all servers of the database.
+
+    Attributes:
+        since: When the oldest of them was made.
+    """
+
+    account_name: str
+    num_queued: int
+    num_running: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """A job that has failed, whoever's it is, for who runs the server."""
 

@@ -12,7 +12,7 @@ from photogram.core.messages import Finished, JobEvent
 from photogram.core.ports import Engine
 from photogram.generation.closing import Outcome
 from photogram.generation.live import LiveJobs
-from photogram.generation.records import Failure, JobFilter, JobPage, JobRecord
+from photogram.generation.records import Failure, JobFilter, JobPage, JobRecord, Queued
 from photogram.generation.repository import records
 from photogram.generation.results import Results
 from photogram.storage.database import Database
@@ -77,6 +77,10 @@ class Shelf:
     async def page(self, account_id: str, wanted: JobFilter, *, offset: int, limit: int) -> JobPage:
         """A part of an account's jobs."""
         return await self._database.browse(records.page, account_id, wanted, offset, limit)
+
+    async def queue(self, limit: int) -> list[Queued]:
+        """The accounts that have open jobs, on all servers; who waits longest, first."""
+        return await self._database.browse(records.queue, limit)
 
     async def failures(self, since: datetime, limit: int) -> list[Failure]:
         """The newest failed jobs of all accounts that were made since then, newest first."""

@@ -7,7 +7,7 @@ from math import ceil, log10
 from typing import Final
 
 WIDTH: Final = 720
-HEIGHT: Final = 200
+HEIGHT: Final = 220
 
 _LEFT, _TOP, _BOTTOM = 56, 12, 24
 _GAP = 0.25

@@ -4,12 +4,15 @@ Every route needs an operator's key, which opens nothing else; a customer's key 
 No page of another origin is let in.
 """
 
+from collections.abc import Sequence
+
 from fastapi import Depends, FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
 
 from photogram.accounts.operators import OperatorService
-from photogram.api.admin import keys, money, records
+from photogram.api.admin import keys, money, records, sessions
 from photogram.api.admin.deps import authenticate_operator
 from photogram.api.body import BODY_TIMEOUT_S
 from photogram.api.deps import Services
@@ -20,11 +23,14 @@ from photogram.api.errors import (
     answer_routing_error,
 )
 from photogram.api.middleware import Bookkeeper, Guard
+from photogram.api.ratelimit import SignIns
 from photogram.core.errors import PhotogramError
 
 
-def create_admin_app(services: Services, operators: OperatorService) -> FastAPI:
-    """The operators' API over the same services."""
+def create_admin_app(
+    services: Services, operators: OperatorService, pages: Sequence[BaseRoute] = ()
+) -> FastAPI:
+    """The operators' API over the same services, and pages beside it that ask for no key."""
     app = FastAPI(
         title="Photogram's operators",
         docs_url=None,
@@ -42,6 +48,8 @@ def create_admin_app(services: Services, operators: OperatorService) -> FastAPI:
     app.state.services = services
     app.state.operators = operators
     app.state.body_timeout_s = BODY_TIMEOUT_S
-    for module in (keys, money, records):
+    app.state.sign_ins = SignIns()
+    for module in (keys, money, records, sessions):
         app.include_router(module.router, prefix="/admin")
+    app.router.routes.extend(pages)
     return app

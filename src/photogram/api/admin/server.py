@@ -6,10 +6,11 @@ It starts with an `async with` and stops at its end, after the answers that are 
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import structlog
 import uvicorn
+from starlette.routing import BaseRoute
 
 from photogram.accounts.operators import OperatorService
 from photogram.api.admin.app import create_admin_app
@@ -30,14 +31,17 @@ class _Companion(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def serve_operators(
-    services: Services, operators: OperatorService, listener: socket.socket | None
+    services: Services,
+    operators: OperatorService,
+    listener: socket.socket | None,
+    pages: Sequence[BaseRoute] = (),
 ) -> AsyncIterator[None]:
-    """Serve the operators' API meanwhile; without a listener, nothing."""
+    """Serve the operators' API and pages meanwhile; without a listener, nothing."""
     if listener is None:
         yield
         return
     config = uvicorn.Config(
-        create_admin_app(services, operators),
+        create_admin_app(services, operators, pages),
         http=GuardedProtocol,
         log_config=None,
         access_log=False,

@@ -30,12 +30,13 @@ from photogram.generation.records import (
     JobFilter,
     JobPage,
     JobRecord,
+    Queued,
     RunFigures,
     StoredFile,
     StoredImage,
 )
 from photogram.generation.states import OPEN_STATES, JobState
-from photogram.storage.tables.jobs import image, job
+from photogram.storage.tables.jobs import IS_OPEN, image, job
 from photogram.storage.tables.ledger import account, transfer
 
 _JOB = select(job, transfer.c.amount_micro.label("held_micro")).join(
@@ -88,6 +89,20 @@ _ORDERS: dict[str, tuple[ColumnElement[Any], ...]] = {
         job.c.id,
     ),
 }
+_QUEUE = (
+    select(
+        account.c.name,
+        func.count().filter(job.c.state == JobState.QUEUED),
+        func.count().filter(job.c.state == JobState.RUNNING),
+        func.min(job.c.created_at),
+    )
+    .select_from(job)
+    .join(account, account.c.id == job.c.account_id)
+    .where(IS_OPEN)
+    .group_by(account.c.name)
+    .order_by(func.min(job.c.created_at))
+    .limit(bindparam("limit"))
+)
 # By the ids, which begin with the time: no index has all accounts' jobs by time.
 _FAILURES = (
     select(
@@ -159,6 +174,11 @@ def page(
         select(func.count()).select_from(job).where(*conditions)
     ).scalar_one()
     return JobPage(tuple(_records(connection, rows)), num_in_all)
+
+
+def queue(connection: Connection, limit: int) -> list[Queued]:
+    """The accounts that have open jobs; who waits longest, first."""
+    return [Queued(*row) for row in connection.execute(_QUEUE, {"limit": limit})]
 
 
 def failures(connection: Connection, since: datetime, limit: int) -> list[Failure]:

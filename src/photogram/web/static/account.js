@@ -4,7 +4,7 @@ const root = document.documentElement.dataset.root;
 const byId = (id) => document.getElementById(id);
 
 /** Ask the API, as who is signed in; its own words where it refuses. */
-async function ask(method, path, { body, headers = {} } = {}) {
+export async function ask(method, path, { body, headers = {} } = {}) {
   if (body !== undefined) headers["content-type"] = "application/json";
   const answer = await fetch(root + path, {
     method,
@@ -32,7 +32,7 @@ async function attempt(trigger, work) {
   }
 }
 
-function onSubmit(form, work) {
+export function onSubmit(form, work) {
   form?.addEventListener("submit", (event) => {
     event.preventDefault();
     attempt(event.submitter ?? form.querySelector("[type=submit]"), () => work(new FormData(form)));

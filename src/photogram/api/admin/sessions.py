@@ -1,0 +1,35 @@
+"""Signing in at the operators' page: an operator's key becomes a session of the browser that sent it."""
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import Response
+
+from photogram.accounts.browsers import OPERATOR, is_own_page
+from photogram.api.admin.deps import ActorDep
+from photogram.api.cookies import drop_session, session_secret, set_session
+from photogram.api.deps import ServicesDep, count_sign_in
+from photogram.core.errors import PermissionDeniedError
+
+router = APIRouter()
+
+
+@router.post("/session", status_code=204, dependencies=[Depends(count_sign_in)])
+async def sign_in(request: Request, services: ServicesDep, actor: ActorDep) -> Response:
+    """Sets a cookie that pages of this listener may use instead of the key, for twelve hours."""
+    if not is_own_page(request.headers, None):
+        raise PermissionDeniedError("only pages of this server can sign in; send the key itself")
+    new = await services.sessions.begin(operator_key_id=actor.removeprefix("admin:"))
+    response = Response(status_code=204)
+    set_session(request, response, OPERATOR, None, new)
+    return response
+
+
+@router.delete("/session", status_code=204)
+async def sign_out(request: Request, services: ServicesDep) -> Response:
+    """Ends the session that the request belongs to."""
+    secret = session_secret(request, OPERATOR, None)
+    if secret is not None:
+        await services.sessions.end(secret)
+    response = Response(status_code=204)
+    drop_session(request, response, OPERATOR, None)
+    return response
