@@ -50,7 +50,7 @@ format: install-dev  ## let ruff format and fix the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.installed-bench  ## measure beside peers, 20 minutes; BENCH="--quick" or BENCH="closed open"
+bench: $(VENV)/.installed-bench  ## measure beside peers, 75 minutes; BENCH="--quick" or BENCH="closed open"
 	$(BIN)/python -m benchmarks $(BENCH)
 
 $(VENV)/.installed-bench: $(VENV)/.installed-dev benchmarks/requirements.lock
