@@ -1,6 +1,6 @@
 """Refuse modules and functions that have grown too large to be read at once.
 
-Limits: 400 lines a module, 70 lines a function, 30,000 lines in all of `src`. Run it from the
+Limits: 400 lines a module, 70 lines a function, 34,000 lines in all of `src`. Run it from the
 repository's root; it prints what breaks a limit and exits with 1.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 70
-MAX_TOTAL_LINES = 30_000
+MAX_TOTAL_LINES = 34_000
 
 
 def main() -> int:
