@@ -16,6 +16,7 @@ from photogram.bootstrap.store import open_store
 from photogram.core.settings import load_settings
 from photogram.core.telemetry import configure_logging
 from tests.faults.points import Killer, KillingDatabase, KillingEngine, KillingFolder
+from tests.unit.generation.catalogues import catalogue_of
 
 
 def main() -> None:
@@ -33,9 +34,8 @@ def main() -> None:
             blobs=KillingFolder(store.blobs._path, killer),
         )
         engine = KillingEngine(killer, plan["step_s"])
-        asyncio.run(
-            serve_store(settings, meddled, engine, (listener, None), _announce)  # type: ignore[arg-type]
-        )
+        catalogue = catalogue_of(engine.model)
+        asyncio.run(serve_store(settings, meddled, engine, catalogue, (listener, None), _announce))
 
 
 def _announce(announcement: Announcement) -> None:

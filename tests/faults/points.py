@@ -102,8 +102,6 @@ class KillingFolder(BlobFolder):
 class KillingEngine(FakeEngine):
     """The fake engine, whose events have points."""
 
-    load_failure = None
-
     def __init__(self, killer: Killer, step_s: float) -> None:
         super().__init__(step_s=step_s)
         self._killer = killer

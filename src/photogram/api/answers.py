@@ -116,15 +116,21 @@ class CreditsAnswer(BaseModel):
     free_credits: float = Field(alias="free-credits")
 
 
-class PricingAnswer(BaseModel):
-    """The price of pictures, in credits."""
+class Prices(BaseModel):
+    """What pictures of one model cost, in credits."""
 
     per_image: float
     per_step: float
     guidance_rate: float
+    default_request: float = Field(description="The price of a request with only a prompt.")
+
+
+class PricingAnswer(Prices):
+    """The price of pictures; beside `models`, that of the default model."""
+
     pixel_factors: dict[str, float]
     formula: str
-    default_request: float = Field(description="The price of a request with only a prompt.")
+    models: dict[str, Prices] = Field(description="Model, as it stands in its path -> its prices.")
 
 
 class EstimateAnswer(BaseModel):
@@ -155,6 +161,13 @@ class ModelAnswer(BaseModel):
     size_multiple: int
     max_text_tokens: int
     has_guidance: bool
+    default_steps: int
+    max_steps: int
+    names: list[str] = Field(description="What may stand in its path, `POST /v1/NAME`.")
+    state: Literal["loaded", "loading", "waiting", "failed"] = Field(
+        description="`waiting`: it is loaded when it is asked for; `failed`: it could not be."
+    )
+    prices: Prices
     concepts: list[str] = Field(description="What a small model knows; empty: anything goes.")
     suggested_prompts: list[str]
     loras: list[str] = Field(description="Adapters that `loras` of a request may name.")

@@ -42,7 +42,8 @@ from photogram.api.routes import (
     webhooks,
 )
 from photogram.core import clock
-from photogram.core.errors import PhotogramError
+from photogram.core.errors import ConfigurationError, PhotogramError
+from photogram.generation.catalogue import Catalogue
 
 PUBLIC_PATHS = frozenset(
     {"/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/files/{file_name}"}
@@ -92,12 +93,31 @@ def create_app(
     app.state.sign_ins = SignIns()
     for public in (health, metrics, files):
         app.include_router(public.router)
-    painting = (pictures, requests, openai_images, assets)
+    painting = (requests, openai_images, assets)
     for keyed in (*painting, account, generations, keys, models, segmind, sessions, webhooks):
         app.include_router(keyed.router)
+    catalogue = services.generation.catalogue
+    _check_names(app, catalogue)
+    app.include_router(pictures.router_of(catalogue))
+    app.include_router(requests.router_of(catalogue))
     _check_rights(app)
     app.router.routes.extend(pages)
     return app
+
+
+def _check_names(app: FastAPI, catalogue: Catalogue) -> None:
+    """A model's paths must not be in the way of others.
+
+    Raises:
+        ConfigurationError: They are.
+    """
+    paths = (route.path or "" for route in iter_route_contexts(app.routes))
+    taken = {path.split("/")[2] for path in paths if path.startswith(("/v1/", "/v2/"))}
+    for name in catalogue.names:
+        if name in taken:
+            raise ConfigurationError(
+                f"no model can be called {name!r}: the API has a path of that name; give it another slug"
+            )
 
 
 def _check_rights(app: FastAPI) -> None:

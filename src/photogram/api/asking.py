@@ -17,6 +17,7 @@ from photogram.api.negotiation import read_preferences
 from photogram.api.schemas import GenerateRequest, given_fields, read_request
 from photogram.core.adapters import adapter_files
 from photogram.core.errors import ErrorDetail, InvalidRequestError
+from photogram.core.messages import ModelInfo
 from photogram.generation.orders import Order
 from photogram.webhooks.service import WebhookService
 
@@ -53,17 +54,17 @@ class AskedJob(Asked):
     webhook_secret: str | None
 
 
-async def read_asked(request: Request, services: Services) -> Asked:
+async def read_asked(request: Request, model: ModelInfo) -> Asked:
     """What a client that waits for its pictures asks for.
 
     Raises:
         InvalidRequestError: With one detail for each field that is wrong.
     """
     fields = await _read_fields(request)
-    return Asked(fields, *await _read_order(request, services, fields))
+    return Asked(fields, *await _read_order(request, services, model, fields))
 
 
-async def read_asked_job(request: Request, services: Services) -> AskedJob:
+async def read_asked_job(request: Request, services: Services, model: ModelInfo) -> AskedJob:
     """What a client asks for that does not wait.
 
     Raises:
@@ -75,7 +76,7 @@ async def read_asked_job(request: Request, services: Services) -> AskedJob:
 
     ordered = url = secret = None
     with _collecting(problems):
-        ordered = await _read_order(request, services, own, useless=("base64",))
+        ordered = await _read_order(request, services, model, own, useless=("base64",))
     with _collecting(problems):
         url = _read_address(fields, services.webhooks)
     with _collecting(problems):
@@ -98,10 +99,13 @@ async def _read_fields(request: Request) -> Fields:
 
 
 async def _read_order(
-    request: Request, services: Services, fields: Fields, useless: tuple[str, ...] = ()
+    request: Request,
+    services: Services,
+    model: ModelInfo,
+    fields: Fields,
+    useless: tuple[str, ...] = (),
 ) -> tuple[GenerateRequest, Order]:
     preferences = read_preferences(request.headers.getlist("prefer"))
-    model = services.engine.model
     # only where they matter, and not on the event loop: the folder may be on a slow disk
     folder = services.settings.loras if fields.get("loras") else None
     wanted = read_request(

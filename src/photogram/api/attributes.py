@@ -2,19 +2,19 @@
 
 Validation, the OpenAPI document and the table in ``docs/api.md`` are all made from `ATTRIBUTES`.
 A value comes in as parsed JSON (or as the text of a form field) and goes out as the plain type of
-its attribute; nothing is clamped or rounded. Knows nothing of HTTP, models or prices.
+its attribute; nothing is clamped or rounded. Knows nothing of HTTP or prices.
 """
 
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal, cast
 
 from photogram.core.errors import ErrorDetail
-from photogram.core.messages import Adapter
+from photogram.core.messages import Adapter, ModelInfo
 
 Value = str | int | float | bool | tuple[Adapter, ...]
 
@@ -102,7 +102,8 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         "guidance",
         "number",
         3.5,
-        "How closely to follow the prompt.",
+        "How closely to follow the prompt. A model without guidance, such as FLUX.1 [schnell], "
+        "ignores it, and says so.",
         minimum=0,
         maximum=10,
         price="slightly",
@@ -111,7 +112,8 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         "steps",
         "integer",
         25,
-        "Denoising steps; exactly that many run.",
+        "Denoising steps; exactly that many run. A model may have its own default and limit, such as "
+        "4 and 12 for FLUX.1 [schnell]; `GET /v1/models` says.",
         minimum=1,
         maximum=50,
         price="linear",
@@ -197,6 +199,19 @@ ATTRIBUTES: tuple[Attribute, ...] = (
 )
 
 _SCALE = Attribute("scale", "number", 1.0, "How strong an adapter is.", minimum=0, maximum=2)
+
+
+def attributes_of(
+    model: ModelInfo, attributes: Iterable[Attribute] = ATTRIBUTES
+) -> tuple[Attribute, ...]:
+    """The table for one model: with its own steps, and without a guidance that it does not have."""
+    return tuple(
+        replace(each, default=model.default_steps, maximum=model.max_steps)
+        if each.name == "steps"
+        else each
+        for each in attributes
+        if model.has_guidance or each.name != "guidance"
+    )
 
 
 def read(attribute: Attribute, value: object) -> Value:

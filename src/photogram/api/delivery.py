@@ -10,7 +10,6 @@ from photogram.api.containers import archive, multipart
 from photogram.api.idempotency import REPLAYED
 from photogram.api.negotiation import WholeEnvelope
 from photogram.api.schemas import GenerateRequest, ignored_header
-from photogram.core.messages import ModelInfo
 from photogram.generation.closing import Outcome
 from photogram.generation.service import Run
 from photogram.ledger.pricing import format_credits
@@ -21,7 +20,7 @@ def answer_pictures(
     wanted: GenerateRequest,
     run: Run,
     *,
-    model: ModelInfo,
+    name: str,
     envelope: WholeEnvelope,
 ) -> Response:
     """The answer to a request that has run and was paid for; the same bytes whenever it is made.
@@ -30,12 +29,12 @@ def answer_pictures(
         outcome: Its pictures and what they cost.
         wanted: What was asked for.
         run: What was painted.
-        model: What painted it.
+        name: What painted it is called; files are named after it.
         envelope: The form that the client takes.
     """
-    headers = early_headers(wanted, run, model) | late_headers(outcome)
+    headers = early_headers(wanted, run) | late_headers(outcome)
     images = outcome.finished.images
-    files = {f"flux-dev-{image.seed}.{wanted.output_format}": image for image in images}
+    files = {f"{name}-{image.seed}.{wanted.output_format}": image for image in images}
     match envelope:
         case "image":
             headers["Content-Disposition"] = f'inline; filename="{next(iter(files))}"'
@@ -47,21 +46,21 @@ def answer_pictures(
             kind = f"multipart/mixed; boundary={run.job_id}"
             return Response(multipart(files, run.job_id), media_type=kind, headers=headers)
         case "zip":
-            name = f"flux-dev-{run.order.seed}.zip"
-            headers["Content-Disposition"] = f'attachment; filename="{name}"'
+            zipped = f"{name}-{run.order.seed}.zip"
+            headers["Content-Disposition"] = f'attachment; filename="{zipped}"'
             return Response(archive(files), media_type="application/zip", headers=headers)
         case _:
             assert_never(envelope)
 
 
-def early_headers(wanted: GenerateRequest, run: Run, model: ModelInfo) -> dict[str, str]:
+def early_headers(wanted: GenerateRequest, run: Run) -> dict[str, str]:
     """What is known of an answer before its request has run."""
     order = run.order
     metadata = {"width": order.width, "height": order.height, "format": wanted.output_format}
     headers = {
         "x-seed-value": str(order.seed),
         "x-output-metadata": json.dumps(metadata),
-        "x-model": model.slug,
+        "x-model": order.model,
     }
     if wanted.ignored:
         headers["x-ignored-parameters"] = ignored_header(wanted.ignored)

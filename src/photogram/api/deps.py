@@ -21,8 +21,9 @@ from photogram.api.context import RequestContext, context_of
 from photogram.api.cookies import session_secret
 from photogram.api.ratelimit import KeyRates, SignIns, Slots
 from photogram.core.errors import PermissionDeniedError
-from photogram.core.ports import Engine
+from photogram.core.ports import Engines
 from photogram.core.settings import Settings
+from photogram.generation.catalogue import Offer
 from photogram.generation.service import GenerationService
 from photogram.ledger.service import LedgerService
 from photogram.storage.database import Database
@@ -44,7 +45,7 @@ class Services:
     """Everything that the API stands on."""
 
     settings: Settings
-    engine: Engine
+    engine: Engines
     accounts: AccountService
     sessions: SessionService
     ledger: LedgerService
@@ -65,6 +66,14 @@ def get_context(request: Request) -> RequestContext:
 
 
 ServicesDep = Annotated[Services, Depends(get_services)]
+
+
+async def get_offer(request: Request, services: ServicesDep) -> Offer:
+    """The model that the path names: each has paths of its own, ``/v1/NAME`` and below."""
+    return services.generation.catalogue.find(request.scope["path"].split("/")[2])
+
+
+OfferDep = Annotated[Offer, Depends(get_offer)]
 ContextDep = Annotated[RequestContext, Depends(get_context)]
 
 read_api_key = APIKeyHeader(name="x-api-key", scheme_name="x-api-key", auto_error=False)

@@ -25,6 +25,7 @@ from photogram.core.errors import (
     InsufficientCreditsError,
     InvalidRequestError,
     MethodNotAllowedError,
+    ModelUnavailableError,
     NotFoundError,
     PayloadTooLargeError,
     PermissionDeniedError,
@@ -79,6 +80,7 @@ STATUSES: Mapping[type[PhotogramError], int] = {
     HeadersTooLargeError: 431,
     EngineFailedError: 500,
     EngineOverloadedError: 503,
+    ModelUnavailableError: 503,
     StorageError: 503,
     DeadlineExceededError: 504,
     PhotogramError: 500,
@@ -154,7 +156,8 @@ async def answer_routing_error(request: Request, error: HTTPException) -> Respon
     if error.status_code == 405:
         return _method_not_allowed(request)
     if error.status_code == 404:
-        message = "there is nothing at this path; POST /v1/flux-dev makes pictures"
+        names = ", ".join(request.app.state.services.generation.catalogue.names)
+        message = f"there is nothing at this path; POST /v1/MODEL makes pictures, of: {names}"
         return error_response(request, NotFoundError(message))
     return error_response(request, InvalidRequestError(error.detail))
 

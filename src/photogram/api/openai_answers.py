@@ -118,9 +118,7 @@ class OpenaiCompletedEvent(_Finished):
     b64_json: str
 
 
-def images_answer(
-    outcome: Outcome, asked: OpenaiRequest, model: ModelInfo, links: Links
-) -> OpenaiImagesAnswer:
+def images_answer(outcome: Outcome, asked: OpenaiRequest, links: Links) -> OpenaiImagesAnswer:
     """The answer to a request that has run and was paid for."""
     if asked.wants_urls:
         data = [OpenaiImage(url=links.files + file.file_name) for file in outcome.files]
@@ -133,7 +131,7 @@ def images_answer(
         output_format=asked.output_format,
         quality=asked.quality,
         size=asked.size,
-        usage=Usage.of(outcome, model, len(data)),
+        usage=Usage.of(outcome, asked.model, len(data)),
     )
 
 
@@ -146,7 +144,6 @@ class OpenaiEvents:
     """
 
     asked: OpenaiRequest
-    model: ModelInfo
     _num_partial: int = field(default=0, init=False)
 
     def queued(self, _run: Run) -> Iterable[ServerEvent]:
@@ -177,7 +174,7 @@ class OpenaiEvents:
                 output_format=self.asked.output_format,
                 quality=self.asked.quality,
                 size=self.asked.size,
-                usage=Usage.of(outcome, self.model, 1),
+                usage=Usage.of(outcome, self.asked.model, 1),
             )
             yield ServerEvent(event.type, event.model_dump())
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal, cast
 
-from photogram.api.attributes import ATTRIBUTES, Attribute
+from photogram.api.attributes import ATTRIBUTES, Attribute, attributes_of
 from photogram.api.body import Fields
 from photogram.api.schemas import (
     PIXEL_FACTORS,
@@ -19,14 +19,11 @@ from photogram.api.schemas import (
     read_request,
     read_values,
 )
-from photogram.core.errors import ErrorDetail, InvalidRequestError, NotFoundError
-from photogram.core.messages import ModelInfo
+from photogram.core.errors import ErrorDetail, InvalidRequestError
+from photogram.core.messages import DEFAULT_MODEL, ModelInfo
+from photogram.generation.catalogue import Catalogue
 
-DEFAULT_MODEL = "flux-dev"
-"""A name that means the server's model, whichever it is."""
-
-QUALITY_STEPS = {"low": 10, "medium": 25, "high": 50}
-"""`quality` -> the denoising steps that it stands for."""
+QUALITIES = ("low", "medium", "high")
 
 _BY_NAME = {attribute.name: attribute for attribute in ATTRIBUTES}
 
@@ -36,7 +33,7 @@ OPENAI_ATTRIBUTES: tuple[Attribute, ...] = (
         "model",
         "choice",
         DEFAULT_MODEL,
-        f"An `id` of `GET /v1/models`; `{DEFAULT_MODEL}` is the server's own. Any other is a 404.",
+        f"An `id` of `GET /v1/models`; `{DEFAULT_MODEL}` is the default one. Any other is a 404.",
     ),
     replace(_BY_NAME["samples"], name="n", note="Pictures; picture *i* has the seed `seed + i`."),
     Attribute(
@@ -50,10 +47,9 @@ OPENAI_ATTRIBUTES: tuple[Attribute, ...] = (
         "quality",
         "choice",
         "medium",
-        "Denoising steps: "
-        + ", ".join(f"`{name}` is {steps}" for name, steps in QUALITY_STEPS.items())
-        + ". `auto` and `standard` are `medium`, `hd` is `high`.",
-        choices=tuple(QUALITY_STEPS),
+        "Denoising steps: `medium` is the model's default (25), `low` two fifths of it (10), `high` "
+        "the model's most (50). `auto` and `standard` are `medium`, `hd` is `high`.",
+        choices=QUALITIES,
         synonyms=MappingProxyType({"auto": "medium", "standard": "medium", "hd": "high"}),
         price="by its steps",
     ),
@@ -116,10 +112,12 @@ class OpenaiRequest:
     """A valid request in both vocabularies.
 
     Attributes:
+        model: What paints it.
         wanted: The request in our words.
         size: ``WIDTHxHEIGHT``.
     """
 
+    model: ModelInfo
     wanted: GenerateRequest
     size: str
     quality: Literal["low", "medium", "high"]
@@ -138,40 +136,33 @@ def sizes_of(model: ModelInfo) -> Mapping[str, tuple[str, str]]:
     return sizes
 
 
-def check_model(name: object, model: ModelInfo) -> None:
-    """Let a name of the model pass.
-
-    Raises:
-        NotFoundError: It is another's; with code ``model_not_found``.
-    """
-    if name not in (model.slug, DEFAULT_MODEL):
-        raise NotFoundError(
-            f"there is no such model here; this server has {model.slug}", code="model_not_found"
-        )
+def steps_of(model: ModelInfo) -> Mapping[str, int]:
+    """`quality` -> the denoising steps that it stands for."""
+    low = max(round(model.default_steps * 0.4), 1)
+    return dict(zip(QUALITIES, (low, model.default_steps, model.max_steps), strict=True))
 
 
-def read_openai_request(fields: Fields, model: ModelInfo, *, is_strict: bool) -> OpenaiRequest:
+def read_openai_request(fields: Fields, catalogue: Catalogue, *, is_strict: bool) -> OpenaiRequest:
     """Check every field of a body and turn it into a request.
 
     Args:
         fields: The body; null is the same as an omitted field.
-        model: What it is for.
+        catalogue: What it may be for.
         is_strict: A field without effect is an error.
 
     Raises:
         InvalidRequestError: With a detail for each field that is wrong, in OpenAI's words.
-        NotFoundError: It is for another model.
+        NotFoundError: It is for a model that is not there.
     """
     given = given_fields(fields)
-    check_model(given.get("model", DEFAULT_MODEL), model)
+    model = catalogue.find(given.get("model", DEFAULT_MODEL)).model
     sizes = sizes_of(model)
-    choices = {"model": (model.slug, DEFAULT_MODEL), "size": ("auto", *sizes)}
+    choices = {"model": tuple(catalogue.names), "size": ("auto", *sizes)}
     attributes = [
         replace(attribute, choices=choices.get(attribute.name, attribute.choices))
-        for attribute in OPENAI_ATTRIBUTES
+        for attribute in attributes_of(model, OPENAI_ATTRIBUTES)
     ]
-    useless = () if model.has_guidance else ("guidance",)
-    values, ignored = read_values(attributes, given, useless, is_strict=is_strict)
+    values, ignored = read_values(attributes, given, (), is_strict=is_strict)
     if values["stream"] and values["response_format"] == "url":
         message = "response_format must be b64_json in a stream, whose events hold the pictures"
         raise InvalidRequestError(message, details=[ErrorDetail("response_format", message)])
@@ -180,8 +171,8 @@ def read_openai_request(fields: Fields, model: ModelInfo, *, is_strict: bool) ->
     ours: Fields = {
         "prompt": values["prompt"],
         "samples": values["n"],
-        "steps": values["steps"] if "steps" in given else QUALITY_STEPS[quality],
-        "guidance": values["guidance"],
+        "steps": values["steps"] if "steps" in given else steps_of(model)[quality],
+        "guidance": values.get("guidance"),
         "seed": values["seed"],
         "aspect_ratio": ratio,
         "megapixels": megapixels,
@@ -192,6 +183,7 @@ def read_openai_request(fields: Fields, model: ModelInfo, *, is_strict: bool) ->
     wanted = read_request(ours, model, is_strict=False)
     width, height = model.size(ratio, megapixels)
     return OpenaiRequest(
+        model=model,
         wanted=replace(wanted, ignored=ignored),
         size=f"{width}x{height}",
         quality=quality,

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, Literal, cast
 from urllib.parse import quote
 
-from photogram.api.attributes import ATTRIBUTES, Attribute, Value, read
+from photogram.api.attributes import Attribute, Value, attributes_of, read
 from photogram.api.body import Fields
 from photogram.core.errors import ErrorDetail, InvalidRequestError
 from photogram.core.ids import random_seed
@@ -24,6 +24,9 @@ NOT_YET = ("image", "mask")
 
 PIXEL_FACTORS = {"1": Decimal(1), "0.25": Decimal("0.25")}
 """`megapixels` -> its share of the price of a native picture."""
+
+NO_GUIDANCE = 0.0
+"""What a model without guidance is asked for with, so that it moves no price."""
 
 _RANDOM_SEED = -1
 _MAX_IGNORED_CHARACTERS = 1000
@@ -73,6 +76,7 @@ class GenerateRequest:
             timeout_s=wait_s,
             num_previews=self.previews,
             adapters=self.loras,
+            model=model.slug,
         )
 
 
@@ -97,13 +101,12 @@ def read_request(
         InvalidRequestError: With a detail for each field that is wrong, for many the first ones.
     """
     given = given_fields(fields)
-    if not model.has_guidance:
-        useless = (*useless, "guidance")
     attributes = [
         replace(each, choices=tuple(adapters)) if each.name == "loras" else each
-        for each in ATTRIBUTES
+        for each in attributes_of(model)
     ]
     values, ignored = read_values(attributes, given, useless, is_strict=is_strict)
+    values.setdefault("guidance", NO_GUIDANCE)
     if values["seed"] == _RANDOM_SEED:
         values["seed"] = random_seed()
     return GenerateRequest(**cast(Any, values), ignored=ignored)

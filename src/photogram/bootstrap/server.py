@@ -15,23 +15,24 @@ import uvicorn
 from photogram.accounts.models import NewKey
 from photogram.api.admin.server import serve_operators
 from photogram.api.body import BODY_TIMEOUT_S
+from photogram.api.deps import Services
 from photogram.api.protocol import GuardedProtocol
 from photogram.api.server import DrainingServer
 from photogram.bootstrap.app import build_app, build_operator_pages
 from photogram.bootstrap.listeners import listen, listen_for_operators, local_url
-from photogram.bootstrap.models import model_folder, worker_config
+from photogram.bootstrap.models import make_pool, served_models
 from photogram.bootstrap.services import address_guard, build_services
 from photogram.bootstrap.store import Store, open_store
 from photogram.core.errors import CheckpointError
 from photogram.core.messages import ModelInfo
+from photogram.core.ports import Engines
 from photogram.core.settings import Settings
-from photogram.engine.local import LocalEngine
+from photogram.generation.catalogue import Catalogue
 from photogram.generation.lease import ServerLease
 from photogram.generation.recovery import Recovery
 from photogram.generation.retention import Retention
 from photogram.ledger.pricing import parse_credits
 from photogram.webhooks.courier import Courier
-from photogram.weights.locate import inspect
 
 FIRST_ACCOUNT = "default"
 
@@ -44,11 +45,12 @@ class Announcement:
     """What a server says when it takes requests.
 
     Attributes:
+        models: The default one first.
         first_key: The key of the account that was made because there was none.
     """
 
     url: str
-    model: ModelInfo
+    models: tuple[ModelInfo, ...]
     first_key: NewKey | None
 
 
@@ -64,26 +66,23 @@ def serve(settings: Settings, announce: Callable[[Announcement], None]) -> None:
         ConfigurationError: The port, the data folder or the database is in use.
         StorageError: The data folder or the database cannot be written.
     """
-    folder = model_folder(settings)
-    model = inspect(folder).model.in_precision(settings.dtype)
+    models = served_models(settings)
+    catalogue = Catalogue([(model.info, model.prices) for model in models])
+    engine = make_pool(settings, models)
     with (
         listen(settings.host, settings.port) as listener,
         listen_for_operators(settings) as admin_listener,
         open_store(settings, is_alone=True) as store,
     ):
-        engine = LocalEngine(
-            model,
-            worker_config(settings, folder),
-            queue_limit=settings.queue_limit,
-            silence_s=settings.worker_silence_s,
-        )
-        asyncio.run(serve_store(settings, store, engine, (listener, admin_listener), announce))
+        listeners = (listener, admin_listener)
+        asyncio.run(serve_store(settings, store, engine, catalogue, listeners, announce))
 
 
 async def serve_store(
     settings: Settings,
     store: Store,
-    engine: LocalEngine,
+    engine: Engines,
+    catalogue: Catalogue,
     listeners: tuple[socket.socket, socket.socket | None],
     announce: Callable[[Announcement], None],
 ) -> None:
@@ -93,6 +92,7 @@ async def serve_store(
         settings: All of them.
         store: What is served; this process alone holds its folder.
         engine: What paints; it is started and closed here.
+        catalogue: The models that it paints with.
         listeners: For customers, and for operators if they have one.
         announce: As in `serve`.
 
@@ -102,7 +102,7 @@ async def serve_store(
     # The data folder's lock keeps every other server off a SQLite file; PostgreSQL may be shared.
     lease = ServerLease(store.database, is_alone=settings.database_url is None)
     courier = Courier(store.database, address_guard(settings))
-    services = build_services(settings, store, engine, lease.server_id, courier)
+    services = build_services(settings, store, engine, catalogue, lease.server_id, courier)
     recovery = Recovery(store.database, services.generation, lease.server_id)
     server = DrainingServer(
         uvicorn.Config(
@@ -121,7 +121,7 @@ async def serve_store(
     watches = [
         asyncio.create_task(each)
         for each in (
-            _announce_when_ready(settings, store, engine, server, announce),
+            _announce_when_ready(settings, store, services, server, announce),
             store.ledger.watch(),
             lease.keep(),
             recovery.watch(),
@@ -151,7 +151,7 @@ async def serve_store(
 async def _announce_when_ready(
     settings: Settings,
     store: Store,
-    engine: LocalEngine,
+    services: Services,
     server: uvicorn.Server,
     announce: Callable[[Announcement], None],
 ) -> None:
@@ -161,13 +161,15 @@ async def _announce_when_ready(
         CheckpointError: The checkpoint cannot be loaded.
         StorageError: The first key cannot be written.
     """
+    engine = services.engine
     while not (engine.is_ready and server.started):
         if engine.load_failure is not None:
             raise CheckpointError(engine.load_failure)
         await asyncio.sleep(_POLL_S)
     host, port = server.servers[0].sockets[0].getsockname()[:2]
+    models = tuple(offer.model for offer in services.generation.catalogue.offers)
     first_key = await asyncio.to_thread(_make_first_key, settings, store)
-    announce(Announcement(local_url(host, port), engine.model, first_key))
+    announce(Announcement(local_url(host, port), models, first_key))
 
 
 def _make_first_key(settings: Settings, store: Store) -> NewKey | None:

@@ -4,27 +4,28 @@ from datetime import timedelta
 
 from photogram.api.deps import Services
 from photogram.bootstrap.store import Store
+from photogram.core.ports import Engines
 from photogram.core.settings import Settings
-from photogram.engine.local import LocalEngine
+from photogram.generation.catalogue import Catalogue
 from photogram.generation.results import Results
 from photogram.generation.rules import Rules
 from photogram.generation.service import GenerationService
-from photogram.ledger.pricing import PriceTable
 from photogram.webhooks.addresses import AddressGuard
 from photogram.webhooks.courier import Courier
 from photogram.webhooks.service import WebhookService
 
 
 def build_services(
-    settings: Settings, store: Store, engine: LocalEngine, server_id: str, courier: Courier
+    settings: Settings,
+    store: Store,
+    engine: Engines,
+    catalogue: Catalogue,
+    server_id: str,
+    courier: Courier,
 ) -> Services:
     """Everything that the routes use."""
     rules = Rules(
-        prices=PriceTable(
-            per_image=settings.price_per_image,
-            per_step=settings.price_per_step,
-            guidance_rate=settings.price_guidance_rate,
-        ),
+        catalogue=catalogue,
         job_timeout_s=settings.job_timeout_s,
         async_timeout_s=settings.async_timeout_s,
         jobs_per_account=settings.jobs_per_account,

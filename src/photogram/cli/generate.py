@@ -16,6 +16,7 @@ from photogram.core.messages import Adapter, ImageFormat
 from photogram.core.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from photogram.api.attributes import Attribute
     from photogram.pipeline.flux import Pipeline
 
 _FORMATS: dict[str, ImageFormat] = {
@@ -33,7 +34,9 @@ def generate(
         Path,
         typer.Option("-o", "--output", metavar="FILE", help="A .webp, .jpg or .png file."),
     ],
-    steps: Annotated[int, typer.Option(min=1, max=50, help="Denoising steps.")] = 25,
+    steps: Annotated[
+        int | None, typer.Option(help="Denoising steps; left out: as many as the model's default.")
+    ] = None,
     guidance: Annotated[float, typer.Option(min=0, max=10, help="Pull towards the prompt.")] = 3.5,
     seed: Annotated[int, typer.Option(min=-1, max=2**53 - 1, help="-1: any.")] = 46588,
     aspect_ratio: Annotated[str, typer.Option(metavar="RATIO", help="Such as 16:9.")] = "1:1",
@@ -50,23 +53,27 @@ def generate(
     device: DeviceOption = None,
 ) -> None:
     """Paint PROMPT into FILE; with several samples, FILE gets -1, -2, ... before its suffix."""
-    from photogram.api.attributes import ATTRIBUTES, read
+    from photogram.api.attributes import ATTRIBUTES, attributes_of, read
     from photogram.bootstrap.models import model_folder
+    from photogram.weights.locate import inspect
 
-    attributes = {each.name: each for each in ATTRIBUTES}
+    settings = load_settings(model=model, device=device)
+    folder = model_folder(settings)
+    table = attributes_of(inspect(folder).model)
+    attributes = {each.name: each for each in (*ATTRIBUTES, *table)}
     image_format = _format_of(output)
     if not output.parent.is_dir():  # told before the work, not after it
         raise InvalidRequestError(f"cannot write {output}: there is no folder {output.parent}")
     try:  # as the server reads them: the same words give the same picture
         prompt = str(read(attributes["prompt"], prompt))
         guidance = cast(float, read(attributes["guidance"], guidance))
+        num_steps = _steps(attributes["steps"], steps)
     except ValueError as error:
         raise InvalidRequestError(str(error)) from None
-    settings = load_settings(model=model, device=device)
     loras = read_adapters(lora or [], settings.loras)
     console = Console(stderr=True)
     with console.status("loading the model"):
-        pipeline = _load(model_folder(settings), settings)
+        pipeline = _load(folder, settings)
     if aspect_ratio not in pipeline.model.aspect_ratios:
         allowed = ", ".join(pipeline.model.aspect_ratios)
         raise InvalidRequestError(f"--aspect-ratio {aspect_ratio}: it is one of {allowed}")
@@ -79,7 +86,7 @@ def generate(
             console,
             prompt,
             size=pipeline.model.size(aspect_ratio),
-            steps=steps,
+            steps=num_steps,
             guidance=guidance,
             seed=first_seed + index,
             loras=loras,
@@ -88,7 +95,7 @@ def generate(
         )
         _write(path, data)
         elapsed = time.perf_counter() - started
-        print(f"{path}: seed {first_seed + index}, {steps} steps, {elapsed:.2f} s")
+        print(f"{path}: seed {first_seed + index}, {num_steps} steps, {elapsed:.2f} s")
 
 
 def _load(folder: Path, settings: Settings) -> "Pipeline":
@@ -162,3 +169,9 @@ def _write(path: Path, data: bytes) -> None:
         path.write_bytes(data)
     except OSError as error:
         raise InvalidRequestError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _steps(attribute: "Attribute", given: int | None) -> int:
+    from photogram.api.attributes import read
+
+    return cast(int, read(attribute, attribute.default if given is None else given))

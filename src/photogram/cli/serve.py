@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from photogram.cli.options import DataOption, DeviceOption, ModelOption
+from photogram.cli.options import DataOption, DeviceOption
 from photogram.core.settings import load_settings
 from photogram.core.telemetry import configure_logging
 
@@ -30,7 +30,19 @@ def serve(
         typer.Option("--port", metavar="PORT", help="0: any free one. [PHOTOGRAM_PORT; 8000]"),
     ] = None,
     data: DataOption = None,
-    model: ModelOption = None,
+    model: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--model",
+            metavar="PATH",
+            help="Checkpoint folder, or its transformer's file; given again, one more model."
+            " [PHOTOGRAM_MODEL; default: the embedded one]",
+        ),
+    ] = None,
+    models: Annotated[
+        Path | None,
+        typer.Option("--models", metavar="FILE", help="A list of models. [PHOTOGRAM_MODELS]"),
+    ] = None,
     device: DeviceOption = None,
 ) -> None:
     """Serve the HTTP API.
@@ -39,7 +51,14 @@ def serve(
     """
     from photogram.bootstrap.server import serve as run_server
 
-    settings = load_settings(host=host, port=port, data=data, model=model, device=device)
+    settings = load_settings(
+        host=host,
+        port=port,
+        data=data,
+        model=tuple(model) if model else None,
+        models=models,
+        device=device,
+    )
     configure_logging(settings.log_level)
     print(f"Photogram is loading the model; data is in {settings.data}", flush=True)
     run_server(settings, partial(_announce, settings.data))
@@ -47,9 +66,10 @@ def serve(
 
 def _announce(data: Path, announcement: "Announcement") -> None:
     key = announcement.first_key
-    model, url = announcement.model, announcement.url
+    model, url = announcement.models[0], announcement.url
     prompt = model.suggested_prompts[0] if model.suggested_prompts else _DEFAULT_PROMPT
-    lines = [f"Photogram serves {model.name} at {url}"]
+    names = ", ".join(each.name for each in announcement.models)
+    lines = [f"Photogram serves {names} at {url}"]
     if key is not None:
         lines += [f"API key of the new account '{key.account_name}', shown only now: {key.token}"]
     token = key.token if key is not None else "YOUR_API_KEY"

@@ -123,6 +123,12 @@ class EngineOverloadedError(PhotogramError):
     code = "queue_full"
 
 
+class ModelUnavailableError(PhotogramError):
+    """The model could not be loaded; nothing was billed."""
+
+    code = "model_unavailable"
+
+
 class DeadlineExceededError(PhotogramError):
     """The request's deadline passed before its picture was ready; it was not billed."""
 

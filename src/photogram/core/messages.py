@@ -22,6 +22,9 @@ CONTENT_TYPES: dict[ImageFormat, str] = {
     "png": "image/png",
 }
 
+DEFAULT_MODEL = "flux-dev"
+"""The name that always means a server's default model, whichever that is."""
+
 CANCELLED = "cancelled"
 """The code of a `Failed` whose job was cancelled, and so ended as it was asked to."""
 
@@ -43,6 +46,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
             (the autoencoder's factor times the patch of 2).
         max_text_tokens: The T5 length that prompts are padded or cut to.
         has_guidance: The transformer embeds a guidance scale (FLUX.1 [dev] does, [schnell] not).
+        default_steps: Denoising steps where none are asked for; FLUX.1 [dev]'s are 25.
+        max_steps: The most that may be asked for; FLUX.1 [dev]'s are 50.
         concepts: What a small model knows, for people; empty where anything goes.
         suggested_prompts: Prompts that it paints well, best first.
         license: The licence of the weights, as its folder states it.
@@ -54,6 +59,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     size_multiple: int
     max_text_tokens: int
     has_guidance: bool
+    default_steps: int = 25
+    max_steps: int = 50
     concepts: tuple[str, ...] = ()
     suggested_prompts: tuple[str, ...] = ()
     license: str = ""
@@ -143,6 +150,7 @@ class GenerateJob(msgspec.Struct, frozen=True, kw_only=True, tag="generate"):
         quality: 0-100; ignored for png.
         with_prompt: Write the prompt into the file's metadata (an operator's choice).
         timeout_s: Seconds from its arrival at the engine after which nobody wants it any more.
+        model: The slug of what paints it.
         num_previews: Previews that are wanted of each picture, evenly spread over its steps; where
             it has fewer steps, one for each but the last.
         source: The picture that all begin from; None: noise alone.
@@ -161,6 +169,7 @@ class GenerateJob(msgspec.Struct, frozen=True, kw_only=True, tag="generate"):
     quality: int = 80
     with_prompt: bool = False
     timeout_s: float = math.inf
+    model: str = DEFAULT_MODEL
     num_previews: int = 0
     source: Source | None = None
     adapters: tuple[Adapter, ...] = ()

@@ -1,13 +1,16 @@
 """The seam between the columns: what the request column asks of any engine.
 
-Three things implement it: the local engine (a worker process that owns torch), a fake for tests,
-and later a cluster. `bootstrap` chooses.
+The local engine (a worker process that owns torch) and a fake for tests implement it for one model,
+and a pool of such for several. `bootstrap` chooses.
 """
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Literal, Protocol
 
 from photogram.core.messages import Forecast, GenerateJob, JobEvent, ModelInfo, Vitals
+
+ModelState = Literal["loaded", "loading", "waiting", "failed"]
+"""Of a model: `waiting` to be asked for; `failed`, and not to be tried again for a while."""
 
 
 class Permit(Protocol):
@@ -78,3 +81,17 @@ class Engine(Protocol):
 
     def forecast(self, job_id: str) -> Forecast | None:
         """What is expected of a job; None if it is unknown or has ended."""
+
+
+class Engines(Engine, Protocol):
+    """An engine for several models: each job says which it is for.
+
+    `model` is the default one; `acquire` also raises `ModelUnavailableError`.
+    """
+
+    @property
+    def load_failure(self) -> str | None:
+        """Why no model can be loaded, where none can."""
+
+    def state(self, slug: str) -> ModelState:
+        """How a model is."""

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from photogram.core.errors import ConfigurationError
 
@@ -40,6 +40,23 @@ def _is_base(url: str) -> str:
 
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_is_postgresql)]
 """It may hold a password, so it is never printed."""
+
+
+def _split_paths(value: object) -> object:
+    if isinstance(value, str):
+        value = tuple(value.split(os.pathsep))
+        if not all(value):
+            raise ValueError("one of the paths is empty")
+    return (value,) if isinstance(value, Path) else value
+
+
+ModelPaths = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_split_paths)]
+"""One path, or several with colons between them."""
+
+Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+Dtype = Literal["auto", "float32", "bfloat16", "float8_e4m3fn"]
+Price = Annotated[Decimal, Field(ge=0, le=1000)]
+Share = Annotated[Decimal, Field(ge=0, le=1)]
 
 
 class Settings(BaseSettings):
@@ -73,16 +90,29 @@ class Settings(BaseSettings):
     results_hours: int = Field(
         168, ge=24, le=720, description="Finished pictures are kept so long."
     )
-    model: Path | None = Field(
-        None, description="Checkpoint folder, or its transformer's file; unset: the embedded one."
+    model: ModelPaths | None = Field(
+        None,
+        description="Checkpoint folder, or its transformer's file; several with a colon between each"
+        " two, the default model first; unset: the embedded one.",
+    )
+    models: Path | None = Field(
+        None, description="A file that lists the models instead, with what is special of each."
+    )
+    models_loaded: int | None = Field(
+        None, ge=1, description="So many models at most are loaded at once; unset: all."
+    )
+    models_memory_gib: float | None = Field(
+        None,
+        gt=0,
+        description="Loaded models take so much memory at most, as it is estimated; unset: any.",
     )
     loras: Path | None = Field(
         None,
         description="Folder of adapters (LoRA) that requests may name, a safetensors file each; read"
         " again for every request.",
     )
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="Where it runs.")
-    dtype: Literal["auto", "float32", "bfloat16", "float8_e4m3fn"] = Field(
+    device: Device = Field("auto", description="Where it runs.")
+    dtype: Dtype = Field(
         "auto",
         description="Precision; auto: the fastest exact one. float8_e4m3fn: approximate, on GPUs.",
     )
@@ -91,7 +121,9 @@ class Settings(BaseSettings):
         description="On a GPU too, a picture is the same whatever is painted beside it; slower.",
     )
     threads: int = Field(0, ge=0, le=1024, description="CPU threads of the worker; 0: all cores.")
-    queue_limit: int = Field(256, ge=1, le=100_000, description="Jobs queued or running at once.")
+    queue_limit: int = Field(
+        256, ge=1, le=100_000, description="Jobs of a model queued or running at once."
+    )
     jobs_per_account: int = Field(64, ge=1, le=100_000, description="Of these, per account.")
     requests_per_minute: int = Field(
         0, ge=0, le=1_000_000, description="Requests for pictures per key; 0: no limit."
@@ -120,10 +152,10 @@ class Settings(BaseSettings):
     drain_timeout_s: float = Field(
         30.0, ge=0, le=86_400, description="After SIGTERM, jobs under way get so long to finish."
     )
-    price_per_image: Decimal = Field(Decimal("0.0016"), ge=0, le=1000, description="Credits.")
-    price_per_step: Decimal = Field(Decimal("0.00072"), ge=0, le=1000, description="Credits.")
-    price_guidance_rate: Decimal = Field(
-        Decimal("0.002"), ge=0, le=1, description="Share of the price added per unit of guidance."
+    price_per_image: Price = Field(Decimal("0.0016"), description="Credits.")
+    price_per_step: Price = Field(Decimal("0.00072"), description="Credits.")
+    price_guidance_rate: Share = Field(
+        Decimal("0.002"), description="Share of the price added per unit of guidance."
     )
     first_credits: Decimal = Field(
         Decimal(100),

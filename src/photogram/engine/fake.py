@@ -27,7 +27,7 @@ from photogram.core.messages import (
     Started,
     Vitals,
 )
-from photogram.core.ports import Permit
+from photogram.core.ports import ModelState, Permit
 from photogram.engine.admission import Admission
 from photogram.imaging.encode import encode
 from photogram.imaging.metadata import ImageMetadata
@@ -64,6 +64,7 @@ class FakeEngine:
         losses: So many submissions lose their worker right after they have started.
         queue_limit: Jobs at once.
         is_ready: Whether it takes jobs.
+        load_failure: Why it cannot be started.
     """
 
     def __init__(
@@ -75,9 +76,11 @@ class FakeEngine:
         losses: int = 0,
         queue_limit: int = 256,
         is_ready: bool = True,
+        load_failure: str | None = None,
     ) -> None:
         self.model = model
         self.is_ready = is_ready
+        self.load_failure = load_failure
         self.step_s = step_s
         self.fail_with = fail_with
         self.losses = losses
@@ -96,7 +99,7 @@ class FakeEngine:
         return Vitals(num_steps=num_steps, num_step_samples=num_steps, device="fake")
 
     async def start(self) -> None:
-        self.is_ready = True
+        self.is_ready = self.load_failure is None
 
     @property
     def is_draining(self) -> bool:
@@ -110,6 +113,10 @@ class FakeEngine:
         self.is_ready = False
         for cancelled in self._cancelled.values():
             cancelled.set()
+
+    def state(self, slug: str) -> ModelState:
+        """As `core.ports.Engines` asks: it is its own pool."""
+        return "loaded" if self.is_ready and slug == self.model.slug else "loading"
 
     def acquire(self, job: GenerateJob) -> Permit:
         return self._admission.acquire(
@@ -149,33 +156,33 @@ class FakeEngine:
                 self.steps_run[job.job_id] = step
                 yield Progress(job.job_id, step, job.num_steps)
                 if step in job.preview_steps:
-                    for preview in _previews(job, step):
+                    for preview in _previews(job, step, self.model):
                         yield preview
                 if self.fail_with is not None:
                     yield Failed(job_id=job.job_id, code="inference_failed", message=self.fail_with)
                     return
-            yield _finish(job)
+            yield _finish(job, self.model)
         finally:
             del self._cancelled[job.job_id]
             permit.release()
 
 
-def _finish(job: GenerateJob) -> Finished:
-    images = tuple(_flat_image(job, seed) for seed in job.seeds)
+def _finish(job: GenerateJob, model: ModelInfo) -> Finished:
+    images = tuple(_flat_image(job, seed, model) for seed in job.seeds)
     return Finished(
         job_id=job.job_id,
         images=images,
         prompt_tokens=len(job.prompt.split()) + 1,
-        prompt_truncated=len(job.prompt.split()) >= FAKE_MODEL.max_text_tokens,
+        prompt_truncated=len(job.prompt.split()) >= model.max_text_tokens,
         num_steps=job.num_steps,
         queue_time_s=0.0,
         generation_time_s=0.001,
     )
 
 
-def _previews(job: GenerateJob, step: int) -> list[Preview]:
+def _previews(job: GenerateJob, step: int, model: ModelInfo) -> list[Preview]:
     small = replace(job, width=job.width // 4, height=job.height // 4, image_format="jpeg")
-    images = [_flat_image(small, seed) for seed in job.seeds]
+    images = [_flat_image(small, seed, model) for seed in job.seeds]
     return [
         Preview(
             job_id=job.job_id,
@@ -188,11 +195,11 @@ def _previews(job: GenerateJob, step: int) -> list[Preview]:
     ]
 
 
-def _flat_image(job: GenerateJob, seed: int) -> EncodedImage:
+def _flat_image(job: GenerateJob, seed: int, model: ModelInfo) -> EncodedImage:
     colour = np.array([seed % 251, seed % 241, seed % 239], dtype=np.uint8)
     pixels = np.ascontiguousarray(np.broadcast_to(colour, (job.height, job.width, 3)))
     metadata = ImageMetadata(
-        model=FAKE_MODEL.slug,
+        model=model.slug,
         seed=seed,
         steps=job.num_steps,
         guidance=job.guidance,

@@ -19,6 +19,7 @@ from photogram.core.errors import (
     DeadlineExceededError,
     EngineFailedError,
     EngineOverloadedError,
+    ModelUnavailableError,
     PhotogramError,
     StorageError,
 )
@@ -279,6 +280,7 @@ def _error_of(failed: Failed) -> PhotogramError:
     families: dict[str, type[PhotogramError]] = {
         DRAINING: EngineOverloadedError,
         DeadlineExceededError.code: DeadlineExceededError,
+        ModelUnavailableError.code: ModelUnavailableError,
         StorageError.code: StorageError,
         OUTCOME_UNKNOWN: StorageError,
     }

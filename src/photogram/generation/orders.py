@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import msgspec
 
-from photogram.core.messages import Adapter, ImageFormat
+from photogram.core.messages import DEFAULT_MODEL, Adapter, ImageFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,7 @@ class Order:
         timeout_s: The caller's own deadline; the server's holds too.
         num_previews: So many pictures on the way are wanted, evenly spread over the steps.
         adapters: What it is painted with beside the model, in any order, none twice.
+        model: The slug of what paints it.
     """
 
     prompt: str
@@ -35,6 +36,7 @@ class Order:
     timeout_s: float | None = None
     num_previews: int = 0
     adapters: tuple[Adapter, ...] = ()
+    model: str = DEFAULT_MODEL
 
 
 @dataclass(frozen=True, slots=True)

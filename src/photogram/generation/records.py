@@ -90,6 +90,7 @@ class JobRecord:
 
     Attributes:
         request_id: The client's own name for it, or its id.
+        model: The slug of what paints it.
         order: What was asked for; None once that was forgotten.
         held_micro: What is held, or was, for it.
         images: Its pictures, also those whose files were removed.
@@ -132,7 +133,8 @@ class JobFilter(NamedTuple):
     """Which of an account's jobs are listed, and in which order.
 
     Attributes:
-        model: A part of the name, in capitals or not.
+        model: A part of the slug, in capitals or not.
+        or_models: Other slugs whose jobs are listed too; without `model`, they mean nothing.
         states: Any of these; empty: all.
         key_id: The key that they were made with.
         text: A part of the prompt, in capitals or not; what was forgotten is not found.
@@ -143,6 +145,7 @@ class JobFilter(NamedTuple):
     """
 
     model: str | None = None
+    or_models: tuple[str, ...] = ()
     states: tuple[JobState, ...] = ()
     key_id: str | None = None
     text: str | None = None

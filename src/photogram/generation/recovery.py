@@ -17,6 +17,7 @@ from photogram.core.errors import (
     PhotogramError,
 )
 from photogram.core.messages import DRAINING
+from photogram.generation.catalogue import Catalogue
 from photogram.generation.closing import Holding
 from photogram.generation.dispatcher import MAX_ATTEMPTS, POISON
 from photogram.generation.lease import LEASE
@@ -26,6 +27,7 @@ from photogram.generation.service import GenerationService
 from photogram.storage.database import Database
 
 SERVER_RESTARTED: Final = "server_restarted"
+MODEL_GONE: Final = "model_gone"
 
 _INTERVAL_S: Final = 2.0
 _RETRY_S: Final = 0.25
@@ -74,7 +76,7 @@ class Recovery:
         """Close those that are not to be painted again; returns the others."""
         durable = []
         for orphan in orphans:
-            reason = reason_to_end(orphan)
+            reason = reason_to_end(orphan, self._generation.catalogue)
             if reason is None:
                 durable.append(orphan)
             else:
@@ -106,7 +108,7 @@ class Recovery:
             _log.exception("a job could not be closed", job_id=orphan.id)
 
 
-def reason_to_end(orphan: Orphan) -> PhotogramError | None:
+def reason_to_end(orphan: Orphan, catalogue: Catalogue) -> PhotogramError | None:
     """What a job fails of that is not to be painted again; None where it is."""
     if not orphan.is_durable or not orphan.request:
         code = SERVER_RESTARTED
@@ -114,6 +116,9 @@ def reason_to_end(orphan: Orphan) -> PhotogramError | None:
         return DeadlineExceededError()
     elif orphan.attempt >= MAX_ATTEMPTS:
         code = POISON
+    elif not catalogue.has(orphan.model):
+        words = f"this server has no model {orphan.model} any more; the request was not billed"
+        return EngineFailedError(words, code=MODEL_GONE)
     else:
         return None
     return EngineFailedError(_WORDS[code], code=code)

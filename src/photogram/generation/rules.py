@@ -10,9 +10,10 @@ from datetime import timedelta
 from photogram.accounts.models import Principal
 from photogram.core import clock
 from photogram.core.messages import Finished, GenerateJob
+from photogram.generation.catalogue import Catalogue
 from photogram.generation.orders import KeptOrder, Order, Terms
 from photogram.generation.repository.jobs import NewJob
-from photogram.ledger.pricing import PriceTable, price_micro
+from photogram.ledger.pricing import price_micro
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,14 +21,14 @@ class Rules:
     """The settings of one server.
 
     Attributes:
-        prices: What pictures cost.
+        catalogue: The models, and what their pictures cost.
         job_timeout_s: How long a job may take whose client waits.
         async_timeout_s: The same of one that outlives its client.
         jobs_per_account: Open at once; a key may have a lower limit of its own.
         with_prompt: Write prompts into the pictures' metadata.
     """
 
-    prices: PriceTable
+    catalogue: Catalogue
     job_timeout_s: float
     async_timeout_s: float
     jobs_per_account: int
@@ -36,7 +37,7 @@ class Rules:
     def price_micro(self, order: Order) -> int:
         """What the order costs, in micro-credits."""
         return price_micro(
-            self.prices,
+            self.catalogue.find(order.model).prices,
             num_images=order.num_images,
             num_steps=order.num_steps,
             guidance=order.guidance,
@@ -68,7 +69,8 @@ class Rules:
             account_id=principal.account_id,
             key_id=principal.key_id,
             cost_micro=self.price_micro(order),
-            price_version=self.prices.version,
+            price_version=self.catalogue.find(order.model).prices.version,
+            model=order.model,
             num_images=order.num_images,
             num_steps=order.num_steps,
             guidance=order.guidance,
@@ -103,6 +105,7 @@ class Rules:
             quality=order.quality,
             with_prompt=self.with_prompt,
             timeout_s=timeout_s,
+            model=order.model,
             num_previews=order.num_previews,
             adapters=order.adapters,
         )

@@ -70,6 +70,7 @@ class GenerationService:
         on_end: Called after the end of each job: there may be something to tell.
 
     Attributes:
+        catalogue: The models that can be ordered.
         shelf: Jobs as they are found again.
         files: Files as they are fetched.
     """
@@ -88,10 +89,11 @@ class GenerationService:
         self._engine = engine
         self._results = results
         self._rules = rules
+        self.catalogue = rules.catalogue
         self._server_id = server_id
         self._dispatcher = Dispatcher(database, engine, results, server_id, on_end)
         self.files = Files(database, results)
-        self.shelf = Shelf(database, engine, results, self._dispatcher.live)
+        self.shelf = Shelf(database, engine, results, self._dispatcher.live, rules.catalogue)
         self._admissions: set[asyncio.Task[Run]] = set()
 
     def has_room(self) -> bool:

@@ -1,15 +1,17 @@
 """Jobs as they are found again: what became of them, how far they are, and their pictures.
 
-It reads and changes nothing; whatever an account asks for is looked for among its own jobs alone.
+It reads and changes nothing; whatever an account asks for is looked for among its own jobs alone,
+and models are called there what they are called in paths.
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from photogram.core.errors import NotFoundError
 from photogram.core.messages import Finished, JobEvent
 from photogram.core.ports import Engine
+from photogram.generation.catalogue import Catalogue
 from photogram.generation.closing import Outcome
 from photogram.generation.live import LiveJobs
 from photogram.generation.records import Failure, JobFilter, JobPage, JobRecord, Queued
@@ -43,15 +45,22 @@ class Shelf:
         engine: Asked for what it expects of those that it has.
         results: Where their pictures are.
         live: What is told of those that this server works on.
+        catalogue: What models are called.
     """
 
     def __init__(
-        self, database: Database, engine: Engine, results: Results, live: LiveJobs
+        self,
+        database: Database,
+        engine: Engine,
+        results: Results,
+        live: LiveJobs,
+        catalogue: Catalogue,
     ) -> None:
         self._database = database
         self._engine = engine
         self._results = results
         self._live = live
+        self._catalogue = catalogue
 
     async def get(self, job_id: str) -> JobRecord:
         """Any account's job, by its id.
@@ -67,7 +76,8 @@ class Shelf:
         Raises:
             NotFoundError: The account has no such job.
         """
-        return await self._database.run(records.find, account_id, name, readonly=True)
+        found = await self._database.run(records.find, account_id, name, readonly=True)
+        return self._named(found)
 
     @property
     def is_closing(self) -> bool:
@@ -76,7 +86,11 @@ class Shelf:
 
     async def page(self, account_id: str, wanted: JobFilter, *, offset: int, limit: int) -> JobPage:
         """A part of an account's jobs."""
-        return await self._database.browse(records.page, account_id, wanted, offset, limit)
+        if wanted.model:
+            slugs = self._catalogue.slugs_called(wanted.model)
+            wanted = wanted._replace(or_models=slugs)
+        found = await self._database.browse(records.page, account_id, wanted, offset, limit)
+        return replace(found, jobs=tuple(map(self._named, found.jobs)))
 
     async def queue(self, limit: int) -> list[Queued]:
         """The accounts that have open jobs, on all servers; who waits longest, first."""
@@ -128,3 +142,6 @@ class Shelf:
             figures.total_time_s,
             record.images,
         )
+
+    def _named(self, record: JobRecord) -> JobRecord:
+        return replace(record, model=self._catalogue.public_name(record.model))

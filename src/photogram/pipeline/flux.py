@@ -33,7 +33,6 @@ from photogram.sampling.solver import clean_estimate
 from photogram.weights.load import Networks, load
 from photogram.weights.locate import Checkpoint, inspect
 
-DEFAULT_STEPS = 25
 DEFAULT_GUIDANCE = 3.5
 DEFAULT_SEED = 46588
 
@@ -121,7 +120,7 @@ class Pipeline:
     def generate(
         self,
         prompt: str,
-        steps: int = DEFAULT_STEPS,
+        steps: int | None = None,
         guidance: float = DEFAULT_GUIDANCE,
         seed: int = DEFAULT_SEED,
         width: int | None = None,
@@ -134,7 +133,7 @@ class Pipeline:
 
         Args:
             prompt: What it shows.
-            steps: Euler steps, at least 1.
+            steps: Euler steps, at least 1; the model's own default where left out.
             guidance: How closely it follows the prompt; without effect on a model without it.
             seed: Its noise; the same seed paints the same picture.
             width: Pixels, a multiple of `model.size_multiple`; the native square's by default.
@@ -152,7 +151,7 @@ class Pipeline:
             prompt,
             width=native_width if width is None else width,
             height=native_height if height is None else height,
-            num_steps=steps,
+            num_steps=self.model.default_steps if steps is None else steps,
             guidance=guidance,
             seed=seed,
             adapters=[

@@ -127,7 +127,7 @@ def _describe(path: Path, parts: Parts) -> Checkpoint:
     check_part(found["transformer"], keymap.entries(params, found["transformer"].layout))
     if not found["vae"].is_folder:
         check_part(found["vae"], vae_keymap.entries(autoencoder, found["vae"].layout))
-    profile = read_profile(path, autoencoder.size_multiple)
+    profile = read_profile(path, autoencoder.size_multiple, has_guidance=params.guidance_embed)
     model = ModelInfo(
         slug=profile.slug,
         name=profile.name,
@@ -135,6 +135,8 @@ def _describe(path: Path, parts: Parts) -> Checkpoint:
         size_multiple=autoencoder.size_multiple,
         max_text_tokens=read_text_length(folder / "tokenizer_2", _T5_TOKENS),
         has_guidance=params.guidance_embed,
+        default_steps=profile.default_steps,
+        max_steps=profile.max_steps,
         concepts=profile.concepts,
         suggested_prompts=profile.suggested_prompts,
         license=profile.license,

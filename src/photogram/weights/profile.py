@@ -1,7 +1,8 @@
-"""What a model folder says of itself to people: its name, its sizes, what it paints well.
+"""What a model folder says of itself to people: its name, its sizes and steps, what it paints well.
 
 In: ``photogram.json`` in the folder, which may be missing. Out: a checked `Profile`. A folder
-without one is served at the sizes of FLUX.1 [dev].
+without one is served at the sizes of FLUX.1 [dev], and with its steps or, where it embeds no
+guidance, with those of FLUX.1 [schnell].
 """
 
 import re
@@ -31,12 +32,23 @@ ASPECT_RATIOS = {
 }
 """Width and height in pixels of every ratio at one megapixel."""
 
+MAX_STEPS = 50
+"""The most that any model may be asked for: plans of memory count on it."""
+
+_STEPS = {True: (25, MAX_STEPS), False: (4, 12)}
+"""Default and limit of a model with guidance, and of one without: it was distilled to few steps.
+
+Source: black-forest-labs/FLUX.1-schnell, its card: 1 to 4 steps; FLUX.1-dev as it is served.
+"""
+
 _KEYS = frozenset(
     {
         "slug",
         "name",
         "native_size",
         "aspect_ratios",
+        "default_steps",
+        "max_steps",
         "concepts",
         "styles",
         "backgrounds",
@@ -54,6 +66,8 @@ class Profile:
     Attributes:
         slug: The name in URLs.
         aspect_ratios: Every ratio of `ASPECT_RATIOS` -> (width, height) in pixels.
+        default_steps: Denoising steps where none are asked for.
+        max_steps: The most that may be asked for.
         concepts: Things that a small model knows; empty where anything goes.
         styles: Styles that it knows.
         backgrounds: Backgrounds that it knows.
@@ -62,6 +76,8 @@ class Profile:
     slug: str
     name: str
     aspect_ratios: dict[str, tuple[int, int]]
+    default_steps: int
+    max_steps: int
     concepts: tuple[str, ...]
     styles: tuple[str, ...]
     backgrounds: tuple[str, ...]
@@ -69,12 +85,13 @@ class Profile:
     license: str
 
 
-def read_profile(checkpoint: Path, size_multiple: int) -> Profile:
+def read_profile(checkpoint: Path, size_multiple: int, *, has_guidance: bool) -> Profile:
     """The folder's profile, or one made from the name of the folder or the file.
 
     Args:
         checkpoint: A folder, or a transformer's file in it.
         size_multiple: Sides must be multiples of this many pixels.
+        has_guidance: The transformer embeds a guidance scale.
 
     Raises:
         CheckpointError: A value that cannot be used.
@@ -89,10 +106,14 @@ def read_profile(checkpoint: Path, size_multiple: int) -> Profile:
     if _SLUG.fullmatch(slug) is None:
         raise config.wrong("slug", "lower-case letters and digits, joined by hyphens")
     native_size = config.integer("native_size", NATIVE_SIZE, low=size_multiple, high=8192)
+    usual_steps, usual_limit = _STEPS[has_guidance]
+    max_steps = config.integer("max_steps", usual_limit, high=MAX_STEPS)
     return Profile(
         slug=slug,
         name=config.text("name", own_name or slug),
         aspect_ratios=_aspect_ratios(config, native_size, size_multiple),
+        default_steps=config.integer("default_steps", min(usual_steps, max_steps), high=max_steps),
+        max_steps=max_steps,
         concepts=config.texts("concepts"),
         styles=config.texts("styles"),
         backgrounds=config.texts("backgrounds"),

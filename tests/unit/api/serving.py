@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import Decimal
 from pathlib import Path
 
 import httpx
@@ -23,17 +22,19 @@ from photogram.api.deps import Services
 from photogram.api.protocol import GuardedProtocol
 from photogram.core.settings import Settings
 from photogram.engine.fake import FakeEngine
+from photogram.generation.catalogue import Catalogue
 from photogram.generation.lease import ServerLease
 from photogram.generation.results import Results
 from photogram.generation.rules import Rules
 from photogram.generation.service import GenerationService
-from photogram.ledger.pricing import PriceTable, parse_credits
+from photogram.ledger.pricing import parse_credits
 from photogram.ledger.service import LedgerService
 from photogram.storage.blobs import BlobFolder
 from photogram.storage.database import Database
 from photogram.storage.folder import DataFolder
 from photogram.webhooks.addresses import AddressGuard
 from photogram.webhooks.service import WebhookService
+from tests.unit.generation.catalogues import catalogue_of
 
 FIRST_CREDITS = "10"
 PROMPT = {"prompt": "a red fox"}
@@ -63,6 +64,7 @@ def open_site(
     engine: FakeEngine | None = None,
     *,
     granted: str = FIRST_CREDITS,
+    catalogue: Catalogue | None = None,
     **settings: object,
 ) -> Iterator[Site]:
     """Services over a fresh data folder."""
@@ -77,7 +79,6 @@ def open_site(
         account_id = accounts.account_id("ann")
         if parse_credits(granted):
             ledger.grant(account_id, parse_credits(granted), actor="test")
-        prices = PriceTable(Decimal("0.0016"), Decimal("0.00072"), Decimal("0.002"))
         floor_bytes = chosen.disk_floor_mib * 2**20
         blobs = BlobFolder(data / "results", floor_bytes=floor_bytes)
         blobs.prepare()
@@ -86,7 +87,7 @@ def open_site(
             engine,
             Results(blobs, timedelta(hours=chosen.results_hours)),
             Rules(
-                prices=prices,
+                catalogue=catalogue or catalogue_of(engine.model),
                 job_timeout_s=chosen.job_timeout_s,
                 async_timeout_s=chosen.async_timeout_s,
                 jobs_per_account=chosen.jobs_per_account,

@@ -31,6 +31,7 @@ from photogram.generation.states import OPEN_STATES
 from photogram.ledger.pricing import PriceTable
 from photogram.storage.backend import OUTCOME_UNKNOWN
 from photogram.storage.database import Database
+from tests.unit.generation.catalogues import catalogue_of
 from tests.unit.storage.stocked import Stock
 
 PRICES = PriceTable(Decimal("0.001"), Decimal("0.0001"), Decimal("0"))
@@ -78,7 +79,7 @@ def generation(
         engine,
         Results(stock.blobs, timedelta(hours=24)),
         Rules(
-            prices=prices,
+            catalogue=catalogue_of(engine.model, prices=prices),
             job_timeout_s=job_timeout_s,
             async_timeout_s=2 * job_timeout_s,
             jobs_per_account=1000,

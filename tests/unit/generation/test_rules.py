@@ -5,6 +5,7 @@ import pytest
 from photogram.core.messages import EncodedImage, Finished
 from photogram.generation.rules import Rules
 from photogram.ledger.pricing import PriceTable
+from tests.unit.generation.catalogues import catalogue_of
 from tests.unit.generation.ordering import PRICES, order
 
 HELD_MICRO = 5_600
@@ -15,7 +16,7 @@ DEARER = PriceTable(PRICES.per_image * 3, PRICES.per_step * 3, Decimal(0))
 
 def _rules(prices: PriceTable) -> Rules:
     return Rules(
-        prices=prices,
+        catalogue=catalogue_of(prices=prices),
         job_timeout_s=1,
         async_timeout_s=1,
         jobs_per_account=1,

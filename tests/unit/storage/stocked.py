@@ -24,6 +24,7 @@ from photogram.generation.states import JobState
 from photogram.ledger.service import LedgerService
 from photogram.storage.blobs import BlobFolder
 from photogram.storage.database import Database
+from tests.unit.generation.catalogues import catalogue_of
 
 PEPPER = b"p" * 32
 FIGURES = RunFigures(3, False, 4, 0.1, 0.2, 0.3)
@@ -135,7 +136,7 @@ def take_over(database: Database, server_id: str) -> list[Orphan]:
     """Close what is not to be painted again; returns what is."""
     durable = []
     for orphan in database.transact(servers.take_over, server_id, 1_000_000):
-        reason = reason_to_end(orphan)
+        reason = reason_to_end(orphan, catalogue_of())
         if reason is None:
             durable.append(orphan)
             continue

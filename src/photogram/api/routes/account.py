@@ -5,8 +5,9 @@ from fastapi import APIRouter
 from photogram.accounts.models import Scope
 from photogram.api.answers import CreditsAnswer, PricingAnswer, as_credits
 from photogram.api.deps import ContextDep, PrincipalDep, ServicesDep, needs
+from photogram.api.offers import prices_of
 from photogram.api.openapi import error_responses
-from photogram.api.schemas import PIXEL_FACTORS, read_request
+from photogram.api.schemas import PIXEL_FACTORS
 
 router = APIRouter()
 
@@ -40,15 +41,12 @@ async def get_user_credits(
     responses=error_responses(401, 503),
 )
 async def get_pricing(services: ServicesDep) -> PricingAnswer:
-    """The price table; `POST /v1/flux-dev/estimate` prices one request."""
-    settings = services.settings
-    model = services.engine.model
-    default = read_request({"prompt": "x"}, model, is_strict=False).order(model, wait_s=None)
+    """The price tables; `POST /v1/MODEL/estimate` prices one request."""
+    generation = services.generation
+    tables = {offer.name: prices_of(offer, generation) for offer in generation.catalogue.offers}
     return PricingAnswer(
-        per_image=float(settings.price_per_image),
-        per_step=float(settings.price_per_step),
-        guidance_rate=float(settings.price_guidance_rate),
+        **tables[generation.catalogue.default.name].model_dump(),
         pixel_factors={name: float(factor) for name, factor in PIXEL_FACTORS.items()},
         formula=_FORMULA,
-        default_request=as_credits(services.generation.quote(default)),
+        models=tables,
     )

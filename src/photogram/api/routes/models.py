@@ -8,10 +8,11 @@ from starlette.requests import Request
 from photogram.accounts.models import Scope
 from photogram.api.answers import ModelAnswer, ModelsAnswer
 from photogram.api.deps import Services, ServicesDep, needs
+from photogram.api.offers import model_answer
 from photogram.api.openai_answers import OpenaiErrorAnswer
-from photogram.api.openai_request import check_model, sizes_of
 from photogram.api.openapi import error_responses
 from photogram.core.adapters import adapter_files
+from photogram.generation.catalogue import Offer
 
 router = APIRouter(dependencies=[needs(Scope.GENERATE, Scope.READ)])
 
@@ -29,8 +30,9 @@ _MODEL_ID = {
     responses=error_responses(401, 503, model=OpenaiErrorAnswer),
 )
 async def list_models(request: Request, services: ServicesDep) -> ModelsAnswer:
-    """Every model, with its sizes and what it knows."""
-    return ModelsAnswer(object="list", data=[await _model_answer(request, services)])
+    """Every model, with its limits, prices and sizes, what it knows, and whether it is loaded."""
+    offers = services.generation.catalogue.offers
+    return ModelsAnswer(object="list", data=await _answers(request, services, offers))
 
 
 @router.get(
@@ -41,25 +43,20 @@ async def list_models(request: Request, services: ServicesDep) -> ModelsAnswer:
 )
 async def get_model(request: Request, services: ServicesDep) -> ModelAnswer:
     """The same as in the list."""
-    check_model(request.path_params["model_id"], services.engine.model)
-    return await _model_answer(request, services)
+    offer = services.generation.catalogue.find(request.path_params["model_id"])
+    (answer,) = await _answers(request, services, [offer])
+    return answer
 
 
-async def _model_answer(request: Request, services: Services) -> ModelAnswer:
-    model = services.engine.model
-    return ModelAnswer(
-        id=model.slug,
-        object="model",
-        created=request.app.state.started_s,
-        owned_by="photogram",
-        name=model.name,
-        license=model.license,
-        aspect_ratios={ratio: [*size] for ratio, size in model.aspect_ratios.items()},
-        sizes=list(sizes_of(model)),
-        size_multiple=model.size_multiple,
-        max_text_tokens=model.max_text_tokens,
-        has_guidance=model.has_guidance,
-        concepts=list(model.concepts),
-        suggested_prompts=list(model.suggested_prompts),
-        loras=list(await asyncio.to_thread(adapter_files, services.settings.loras)),
-    )
+async def _answers(
+    request: Request, services: Services, offers: Sequence[Offer]
+) -> list[ModelAnswer]:
+    loras = list(await asyncio.to_thread(adapter_files, services.settings.loras))
+    states = {each.slug: each.state for each in services.engine.report()}
+    created_s = request.app.state.started_s
+    return [
+        model_answer(
+            offer, services.generation, states[offer.model.slug], loras, created_s=created_s
+        )
+        for offer in offers
+    ]

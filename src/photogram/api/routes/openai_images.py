@@ -76,11 +76,12 @@ async def generate_images(
     request: Request, services: ServicesDep, context: ContextDep, principal: PrincipalDep
 ) -> Response:
     """Paint, bill and answer in one request."""
-    model = services.engine.model
     fields = await read_fields(request, timeout_s=request.app.state.body_timeout_s)
     preferences = read_preferences(request.headers.getlist("prefer"))
-    asked = read_openai_request(fields, model, is_strict=preferences.is_strict)
-    order = asked.wanted.order(model, preferences.wait_s)
+    asked = read_openai_request(
+        fields, services.generation.catalogue, is_strict=preferences.is_strict
+    )
+    order = asked.wanted.order(asked.model, preferences.wait_s)
     links = links_of(request, services.settings)
     terms = Terms(
         request_id=context.request_id,
@@ -90,15 +91,15 @@ async def generate_images(
     if asked.is_streamed:
         events: EventQueue = asyncio.Queue()
         run = await services.generation.create(principal, order, events.put_nowait, terms)
-        headers = early_headers(asked.wanted, run, model)
-        words = OpenaiEvents(asked, model)
+        headers = early_headers(asked.wanted, run)
+        words = OpenaiEvents(asked)
         return EventStream(services.generation, run, events, words, headers)
     run = await services.generation.create(principal, order, terms=terms)
     outcome = await result_unless_left(services.generation, run, request.receive)
     if not run.is_replay:
         context.remaining_micro = outcome.remaining_micro
-    headers = early_headers(asked.wanted, run, model) | late_headers(outcome)
-    body = images_answer(outcome, asked, model, links)
+    headers = early_headers(asked.wanted, run) | late_headers(outcome)
+    body = images_answer(outcome, asked, links)
     text = body.model_dump_json(exclude_none=True)  # of a picture's two forms, one
     return Response(text, media_type="application/json", headers=headers)
 

@@ -1,4 +1,4 @@
-"""``POST /v1/flux-dev`` and its estimate: a prompt comes in, pictures go out.
+"""``POST /v1/MODEL`` and its estimate: a prompt comes in, pictures go out.
 
 The order of refusals is part of the contract: key, rate, size and type, validation, queue,
 credits. Whatever ends a request early leaves nothing billed.
@@ -15,10 +15,12 @@ from starlette.responses import Response
 from photogram.accounts.models import Scope
 from photogram.api.answers import EstimateAnswer, ImagesAnswer, as_credits
 from photogram.api.asking import read_asked
+from photogram.api.attributes import attributes_of
 from photogram.api.delivery import answer_pictures, early_headers
 from photogram.api.deps import (
     LIMITS,
     ContextDep,
+    OfferDep,
     PrincipalDep,
     ServicesDep,
     needs,
@@ -31,19 +33,9 @@ from photogram.api.openapi import error_responses, request_schema
 from photogram.api.picture_events import PictureEvents
 from photogram.api.runs import result_unless_left
 from photogram.api.streaming import EventQueue, EventStream
+from photogram.generation.catalogue import Catalogue
 from photogram.generation.orders import Terms
 
-router = APIRouter()
-
-_INPUT = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": request_schema()},
-            "multipart/form-data": {"schema": request_schema()},
-        },
-    }
-}
 _FILE_TYPES = ("image/webp", "image/jpeg", "image/png", "multipart/mixed", "application/zip")
 _EVENTS = """\
 event: queued
@@ -76,21 +68,46 @@ _OUTPUT: dict[int | str, dict[str, Any]] = {
     }
 }
 
+_ERRORS = error_responses(400, 401, 406, 408, 409, 413, 415, 429, 431, 500, 503, 504)
 
-@router.post(
-    "/v1/flux-dev",
-    summary="Paint pictures of a prompt",
-    dependencies=LIMITS,
-    response_class=Response,
-    responses=_OUTPUT | error_responses(400, 401, 406, 408, 409, 413, 415, 429, 431, 500, 503, 504),
-    openapi_extra=_INPUT | IDEMPOTENCY,
-)
+
+def router_of(catalogue: Catalogue) -> APIRouter:
+    """Two routes for each name of each model; a model is described under one of them."""
+    router = APIRouter()
+    for name, offer in catalogue.names.items():
+        schema = request_schema(attributes_of(offer.model))
+        content = {kind: {"schema": schema} for kind in ("application/json", "multipart/form-data")}
+        wanted = {"requestBody": {"required": True, "content": content}}
+        router.post(
+            f"/v1/{name}",
+            summary=f"Paint pictures of a prompt with {offer.model.name}",
+            dependencies=LIMITS,
+            response_class=Response,
+            responses=_OUTPUT | _ERRORS,
+            openapi_extra=wanted | IDEMPOTENCY,
+            include_in_schema=name == offer.name,
+        )(generate)
+        router.post(
+            f"/v1/{name}/estimate",
+            summary=f"Check and price a request for {offer.model.name}, and run nothing",
+            dependencies=[needs(Scope.GENERATE, Scope.READ)],
+            responses=error_responses(400, 401, 408, 413, 415, 431, 503),
+            openapi_extra=wanted,
+            include_in_schema=name == offer.name,
+        )(estimate)
+    return router
+
+
 async def generate(
-    request: Request, services: ServicesDep, context: ContextDep, principal: PrincipalDep
+    request: Request,
+    services: ServicesDep,
+    offer: OfferDep,
+    context: ContextDep,
+    principal: PrincipalDep,
 ) -> Response:
     """Paint, bill and answer in one request."""
-    asked = await read_asked(request, services)
-    wanted, model = asked.wanted, services.engine.model
+    asked = await read_asked(request, offer.model)
+    wanted = asked.wanted
     envelope = choose_envelope(
         request.headers.getlist("accept"),
         num_samples=wanted.samples,
@@ -105,28 +122,25 @@ async def generate(
         events: EventQueue = asyncio.Queue()
         run = await services.generation.create(principal, asked.order, events.put_nowait, terms)
         words = PictureEvents(run.request_id, run.order.seed, services.engine)
-        headers = early_headers(wanted, run, model)
+        headers = early_headers(wanted, run)
         return EventStream(services.generation, run, events, words, headers)
     unseen = replace(asked.order, num_previews=0)  # this answer has no place for them
     run = await services.generation.create(principal, unseen, terms=terms)
     outcome = await result_unless_left(services.generation, run, request.receive)
     if not run.is_replay:
         context.remaining_micro = outcome.remaining_micro
-    return answer_pictures(outcome, wanted, run, model=model, envelope=envelope)
+    return answer_pictures(outcome, wanted, run, name=offer.name, envelope=envelope)
 
 
-@router.post(
-    "/v1/flux-dev/estimate",
-    summary="Check and price a request, and run nothing",
-    dependencies=[needs(Scope.GENERATE, Scope.READ)],
-    responses=error_responses(400, 401, 408, 413, 415, 431, 503),
-    openapi_extra=_INPUT,
-)
 async def estimate(
-    request: Request, services: ServicesDep, context: ContextDep, principal: PrincipalDep
+    request: Request,
+    services: ServicesDep,
+    offer: OfferDep,
+    context: ContextDep,
+    principal: PrincipalDep,
 ) -> EstimateAnswer:
     """What a request would cost."""
-    asked = await read_asked(request, services)
+    asked = await read_asked(request, offer.model)
     wanted, order = asked.wanted, asked.order
     context.remaining_micro = await services.ledger.remaining(principal.account_id)
     return EstimateAnswer(

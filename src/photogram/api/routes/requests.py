@@ -1,4 +1,4 @@
-"""``POST /v2/flux-dev``: a job that its client does not wait for, and every way to ask for it.
+"""``POST /v2/MODEL``: a job that its client does not wait for, and every way to ask for it.
 
 Requests of the other routes are found here too, by their ``x-request-id``. What else an account has
 is nobody's business: any other id is 404.
@@ -13,10 +13,12 @@ from starlette.responses import Response
 from photogram.accounts.models import Scope
 from photogram.api.answers import as_credits
 from photogram.api.asking import WEBHOOK_FIELDS, read_asked_job
+from photogram.api.attributes import attributes_of
 from photogram.api.delivery import early_headers
 from photogram.api.deps import (
     LIMITS,
     ContextDep,
+    OfferDep,
     PrincipalDep,
     ServicesDep,
     hold_listener,
@@ -40,6 +42,8 @@ from photogram.api.links import links_of
 from photogram.api.openapi import error_responses, request_schema
 from photogram.api.picture_events import PictureEvents
 from photogram.core.errors import NotFoundError
+from photogram.core.messages import ModelInfo
+from photogram.generation.catalogue import Catalogue
 from photogram.generation.orders import Terms
 from photogram.generation.records import JobRecord
 from photogram.generation.states import JobState
@@ -47,8 +51,8 @@ from photogram.generation.states import JobState
 router = APIRouter()
 
 
-def _input() -> dict[str, Any]:
-    schema = request_schema()
+def _input(model: ModelInfo) -> dict[str, Any]:
+    schema = request_schema(attributes_of(model))
     del schema["properties"]["base64"]
     schema["properties"] |= {
         name: {"type": "string", "description": note} for name, note in WEBHOOK_FIELDS.items()
@@ -79,22 +83,31 @@ _HAS_FAILED: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.post(
-    "/v2/flux-dev",
-    summary="Paint pictures of a prompt, and wait for nothing",
-    dependencies=LIMITS,
-    responses=error_responses(400, 401, 406, 408, 409, 413, 415, 429, 431, 503, 504),
-    openapi_extra=_input() | IDEMPOTENCY,
-)
+def router_of(catalogue: Catalogue) -> APIRouter:
+    """A route for each name of each model; a model is described under one of them."""
+    painting = APIRouter()
+    for name, offer in catalogue.names.items():
+        painting.post(
+            f"/v2/{name}",
+            summary=f"Paint pictures of a prompt with {offer.model.name}, and wait for nothing",
+            dependencies=LIMITS,
+            responses=error_responses(400, 401, 406, 408, 409, 413, 415, 429, 431, 503, 504),
+            openapi_extra=_input(offer.model) | IDEMPOTENCY,
+            include_in_schema=name == offer.name,
+        )(submit)
+    return painting
+
+
 async def submit(
     request: Request,
     response: Response,
     services: ServicesDep,
+    offer: OfferDep,
     context: ContextDep,
     principal: PrincipalDep,
 ) -> SubmittedAnswer:
     """Check, hold the price, and answer; the job outlives the connection and the server."""
-    asked = await read_asked_job(request, services)
+    asked = await read_asked_job(request, services, offer.model)
     links = links_of(request, services.settings)
     terms = Terms(
         request_id=context.request_id,
@@ -105,7 +118,7 @@ async def submit(
         webhook_secret=asked.webhook_secret,
     )
     run = await services.generation.create(principal, asked.order, terms=terms)
-    response.headers.update(early_headers(asked.wanted, run, services.engine.model))
+    response.headers.update(early_headers(asked.wanted, run))
     return SubmittedAnswer.of(run.job_id, as_credits(run.cost_micro), links)
 
 

@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from photogram.accounts.models import Scope
 from photogram.api.answers import as_credits
+from photogram.api.attributes import attributes_of
 from photogram.api.deps import ContextDep, PrincipalDep, ServicesDep, needs
-from photogram.api.openai_request import DEFAULT_MODEL
 from photogram.api.openapi import error_responses, request_schema
+from photogram.generation.catalogue import Offer
 
 router = APIRouter()
 
@@ -76,17 +77,19 @@ async def get_account(
     responses=error_responses(401, 503),
 )
 async def list_segmind_models(services: ServicesDep) -> SegmindModelsAnswer:
-    """The same model as in `GET /v1/models`, by the name in its path."""
-    model = services.engine.model
-    knows = f"It knows: {', '.join(model.concepts)}." if model.concepts else ""
+    """The same models as in `GET /v1/models`, by the names in their paths."""
     return SegmindModelsAnswer(
-        models=[
-            SegmindModel(
-                slug=DEFAULT_MODEL,
-                title=model.name,
-                type="textToImage",
-                description=f"{model.name} ({model.slug}). {knows}".strip(),
-                parameters=request_schema(),
-            )
-        ]
+        models=[_described(offer) for offer in services.generation.catalogue.offers]
+    )
+
+
+def _described(offer: Offer) -> SegmindModel:
+    model = offer.model
+    knows = f"It knows: {', '.join(model.concepts)}." if model.concepts else ""
+    return SegmindModel(
+        slug=offer.name,
+        title=model.name,
+        type="textToImage",
+        description=f"{model.name} ({model.slug}). {knows}".strip(),
+        parameters=request_schema(attributes_of(model)),
     )

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 from photogram.accounts import repository as accounts
 from photogram.core import clock
 from photogram.core.errors import ConflictError, NotFoundError
-from photogram.core.messages import CANCELLED
+from photogram.core.messages import CANCELLED, DEFAULT_MODEL
 from photogram.generation import announcement
 from photogram.generation.orders import IdempotencyKey, KeptOrder
 from photogram.generation.records import RunFigures, StoredImage
@@ -99,6 +99,7 @@ class NewJob:
     """A job that is to be admitted, with all that its price came from.
 
     Attributes:
+        model: The slug of what paints it.
         request: What is to be painted, as `KeptOrder` writes it.
         server_id: Who works on it; None: whoever finds it.
         spend_cap_micro: What its key may spend in all; None: no limit but the balance.
@@ -115,6 +116,7 @@ class NewJob:
     num_steps: int
     guidance: float
     pixel_factor: Decimal
+    model: str = DEFAULT_MODEL
     request_id: str | None = None
     request: str | None = None
     is_durable: bool = False

@@ -154,7 +154,9 @@ def page(
     """A part of an account's jobs."""
     conditions = [job.c.account_id == account_id]
     if wanted.model:
-        conditions.append(job.c.model.icontains(wanted.model, autoescape=True))
+        conditions.append(
+            job.c.model.icontains(wanted.model, autoescape=True) | job.c.model.in_(wanted.or_models)
+        )
     if wanted.states:
         conditions.append(job.c.state.in_(wanted.states))
     if wanted.key_id:

@@ -30,6 +30,7 @@ _ORPHANS = (
     select(
         job.c.id,
         job.c.account_id,
+        job.c.model,
         job.c.fence,
         job.c.attempt,
         job.c.is_durable,
@@ -62,12 +63,14 @@ class Orphan:
     """An open job that was taken over, and its new fence.
 
     Attributes:
+        model: The slug of what paints it.
         attempt: How often it was begun.
         request: What is to be painted, as `KeptOrder` writes it.
     """
 
     id: str
     account_id: str
+    model: str
     fence: int
     attempt: int
     is_durable: bool
