@@ -54,7 +54,7 @@ class AskedJob(Asked):
     webhook_secret: str | None
 
 
-async def read_asked(request: Request, model: ModelInfo) -> Asked:
+async def read_asked(request: Request, services: Services, model: ModelInfo) -> Asked:
     """What a client that waits for its pictures asks for.
 
     Raises:

@@ -11,6 +11,8 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from photogram.core.errors import ConfigurationError, ModelUnavailableError
 from photogram.core.messages import DEFAULT_MODEL, Forecast, GenerateJob, JobEvent, ModelInfo
 from photogram.core.ports import ModelState, Permit
@@ -108,6 +110,7 @@ class EnginePool:
 
     def submit(self, job: GenerateJob, permit: Permit) -> AsyncIterator[JobEvent]:
         slot = self._slot(job)
+        job = replace(job, model=slot.info.slug)  # the files say what has painted them
         if isinstance(permit, Wait):
             return slot.submit(job, permit)
         if slot.engine is None:
@@ -136,7 +139,7 @@ class EnginePool:
             now = time.monotonic()
             move = next_move([slot.standing(now) for slot in self._slots.values()], self._room, now)
             for slug, slot in self._slots.items():
-                slot.is_leaving = move == Move("leave", slug)
+                slot.is_leaving = move in (Move("leave", slug), Move("unload", slug))
                 slot.hand_over()
             match move:
                 case Move("load", slug):

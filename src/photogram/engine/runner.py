@@ -158,7 +158,7 @@ class PipelineRunner:
         job = sample.request.job
         height, width, _ = pixels.shape
         metadata = ImageMetadata(
-            model=self._pipeline.model.slug,
+            model=job.model,
             seed=sample.seed,
             steps=job.num_steps,
             guidance=job.guidance,

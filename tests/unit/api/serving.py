@@ -22,6 +22,7 @@ from photogram.api.deps import Services
 from photogram.api.protocol import GuardedProtocol
 from photogram.core.settings import Settings
 from photogram.engine.fake import FakeEngine
+from photogram.engine.pool import EnginePool
 from photogram.generation.catalogue import Catalogue
 from photogram.generation.lease import ServerLease
 from photogram.generation.results import Results
@@ -65,9 +66,10 @@ def open_site(
     *,
     granted: str = FIRST_CREDITS,
     catalogue: Catalogue | None = None,
+    pool: EnginePool | None = None,
     **settings: object,
 ) -> Iterator[Site]:
-    """Services over a fresh data folder."""
+    """Services over a fresh data folder; a pool stands in for the engine, if there is one."""
     engine = engine or FakeEngine()
     chosen = Settings(data=data, disk_floor_mib=0).model_copy(update=settings)
     folder = DataFolder.open(data)
@@ -84,7 +86,7 @@ def open_site(
         blobs.prepare()
         generation = GenerationService(
             database,
-            engine,
+            pool or engine,
             Results(blobs, timedelta(hours=chosen.results_hours)),
             Rules(
                 catalogue=catalogue or catalogue_of(engine.model),
@@ -99,7 +101,8 @@ def open_site(
         webhooks = WebhookService(database, guard, wake=lambda: None)
         sessions = SessionService(database, folder.pepper())
         services = Services(
-            chosen, engine, accounts, sessions, ledger, generation, webhooks, database, folder
+            *(chosen, pool or engine, accounts, sessions, ledger),
+            *(generation, webhooks, database, folder),
         )
         yield Site(services, engine, account_id, key)
     finally:

@@ -25,6 +25,7 @@ def test_a_prompt_alone_gets_every_default() -> None:
         quality=80,
         pixel_factor=Decimal(1),
         timeout_s=None,
+        model="fake",
     )
 
 
@@ -61,6 +62,7 @@ def test_every_attribute_reaches_the_order() -> None:
         timeout_s=7,
         num_previews=10,
         adapters=(Adapter("ink", 0.5), Adapter("clay", 1.0)),
+        model="fake",
     )
 
 

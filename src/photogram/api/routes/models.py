@@ -1,6 +1,7 @@
 """What the server paints with, in one shape for our own clients and OpenAI's."""
 
 import asyncio
+from collections.abc import Sequence
 
 from fastapi import APIRouter
 from starlette.requests import Request

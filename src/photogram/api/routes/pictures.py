@@ -106,7 +106,7 @@ async def generate(
     principal: PrincipalDep,
 ) -> Response:
     """Paint, bill and answer in one request."""
-    asked = await read_asked(request, offer.model)
+    asked = await read_asked(request, services, offer.model)
     wanted = asked.wanted
     envelope = choose_envelope(
         request.headers.getlist("accept"),
@@ -140,7 +140,7 @@ async def estimate(
     principal: PrincipalDep,
 ) -> EstimateAnswer:
     """What a request would cost."""
-    asked = await read_asked(request, offer.model)
+    asked = await read_asked(request, services, offer.model)
     wanted, order = asked.wanted, asked.order
     context.remaining_micro = await services.ledger.remaining(principal.account_id)
     return EstimateAnswer(
