@@ -8,12 +8,29 @@ https://github.com/prometheus/docs/blob/main/docs/instrumenting/exposition_forma
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal
 
-from photogram.core.ports import Engine
+from photogram.core.messages import Vitals
+from photogram.core.ports import Engines
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+_WORK: Final[tuple[tuple[str, str, Callable[[Vitals], float]], ...]] = (
+    ("steps_total", "Denoising steps of this worker.", lambda vitals: vitals.num_steps),
+    ("step_pictures_total", "Pictures in each, summed.", lambda vitals: vitals.num_step_samples),
+    ("step_seconds_total", "Their seconds.", lambda vitals: vitals.step_s),
+)
+_HOLDINGS: Final[tuple[tuple[str, str, Callable[[Vitals], float | None]], ...]] = (
+    ("worker_memory_bytes", "Main memory of the worker.", lambda vitals: vitals.memory_bytes),
+    (
+        "device_used_bytes",
+        "The worker's memory on the GPU.",
+        lambda vitals: vitals.device_used_bytes,
+    ),
+    ("device_total_bytes", "All memory of the GPU.", lambda vitals: vitals.device_total_bytes),
+    ("device_temperature_celsius", "Of the GPU.", lambda vitals: vitals.temperature_c),
+)
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _OTHER = "other"
@@ -73,33 +90,29 @@ class MetricsPage:
             words = ",".join(f'{label}="{_escape(value)}"' for label, value in labels.items())
             self._lines.append(f"photogram_{name}{{{words}}} {number:.15g}")
 
-    def tell_engine(self, engine: Engine) -> None:
-        """Add what an engine says of itself, and of its worker while there is one."""
-        labels = {"model": engine.model.slug}
-        for name, meaning, number in (
-            ("ready", "Whether pictures can be made.", engine.is_ready),
-            ("draining", "Whether the server is shutting down.", engine.is_draining),
-            ("jobs", "Jobs queued or running.", engine.num_jobs),
+    def tell_engine(self, engine: Engines) -> None:
+        """Add what is known of each model, and of its worker while there is one."""
+        models = [({"model": each.slug}, each) for each in engine.report()]
+        for name, meaning, numbers in (
+            ("ready", "Whether it is loaded.", [each.state == "loaded" for _, each in models]),
+            ("draining", "Whether the server shuts down.", [engine.is_draining for _ in models]),
+            ("jobs", "Jobs queued or running.", [each.num_jobs for _, each in models]),
         ):
-            self.add(name, "gauge", meaning, [(labels, number)])
-        vitals = engine.vitals
-        if vitals is None:
-            return
-        for name, meaning, amount in (
-            ("steps_total", "Denoising steps of this worker.", vitals.num_steps),
-            ("step_pictures_total", "Pictures in each, summed.", vitals.num_step_samples),
-            ("step_seconds_total", "Their seconds.", vitals.step_s),
-        ):
-            self.add(name, "counter", meaning, [(labels, amount)])
-        of_device = labels | {"device": vitals.device}
-        for name, meaning, held in (
-            ("worker_memory_bytes", "Main memory of the worker.", vitals.memory_bytes),
-            ("device_used_bytes", "The worker's memory on the GPU.", vitals.device_used_bytes),
-            ("device_total_bytes", "All memory of the GPU.", vitals.device_total_bytes),
-            ("device_temperature_celsius", "Of the GPU.", vitals.temperature_c),
-        ):
-            if held is not None:
-                self.add(name, "gauge", meaning, [(of_device, held)])
+            labels = (label for label, _ in models)
+            self.add(name, "gauge", meaning, zip(labels, numbers, strict=True))
+        workers = [(label, each.vitals) for label, each in models if each.vitals is not None]
+        for name, meaning, amount in _WORK:
+            samples = [(label, amount(vitals)) for label, vitals in workers]
+            if samples:
+                self.add(name, "counter", meaning, samples)
+        for name, meaning, holding in _HOLDINGS:
+            held = [
+                (label | {"device": vitals.device}, number)
+                for label, vitals in workers
+                if (number := holding(vitals)) is not None
+            ]
+            if held:
+                self.add(name, "gauge", meaning, held)
 
 
 def _escape(value: str) -> str:

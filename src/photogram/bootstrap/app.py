@@ -16,7 +16,7 @@ def build_app(services: Services) -> FastAPI:
     """The API, and the pages that show its words."""
     site = Site(
         attributes=ATTRIBUTES,
-        models=lambda: (services.engine.model,),
+        models=lambda: tuple(offer.model for offer in services.generation.catalogue.offers),
         desk=Desk(
             sessions=services.sessions,
             accounts=services.accounts,

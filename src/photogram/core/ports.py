@@ -5,12 +5,28 @@ and a pool of such for several. `bootstrap` chooses.
 """
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from photogram.core.messages import Forecast, GenerateJob, JobEvent, ModelInfo, Vitals
 
 ModelState = Literal["loaded", "loading", "waiting", "failed"]
 """Of a model: `waiting` to be asked for; `failed`, and not to be tried again for a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReport:
+    """How one model is.
+
+    Attributes:
+        num_jobs: Queued, running, or waiting for it to be loaded.
+        vitals: How its worker was a second ago; None while there is none that has loaded.
+    """
+
+    slug: str
+    state: ModelState
+    num_jobs: int
+    vitals: Vitals | None
 
 
 class Permit(Protocol):
@@ -93,5 +109,5 @@ class Engines(Engine, Protocol):
     def load_failure(self) -> str | None:
         """Why no model can be loaded, where none can."""
 
-    def state(self, slug: str) -> ModelState:
-        """How a model is."""
+    def report(self) -> tuple[ModelReport, ...]:
+        """How each model is, the default one first."""

@@ -27,7 +27,7 @@ from photogram.core.messages import (
     Started,
     Vitals,
 )
-from photogram.core.ports import ModelState, Permit
+from photogram.core.ports import ModelReport, ModelState, Permit
 from photogram.engine.admission import Admission
 from photogram.imaging.encode import encode
 from photogram.imaging.metadata import ImageMetadata
@@ -114,9 +114,10 @@ class FakeEngine:
         for cancelled in self._cancelled.values():
             cancelled.set()
 
-    def state(self, slug: str) -> ModelState:
+    def report(self) -> tuple[ModelReport, ...]:
         """As `core.ports.Engines` asks: it is its own pool."""
-        return "loaded" if self.is_ready and slug == self.model.slug else "loading"
+        state: ModelState = "loaded" if self.is_ready else "loading"
+        return (ModelReport(self.model.slug, state, self.num_jobs, self.vitals),)
 
     def acquire(self, job: GenerateJob) -> Permit:
         return self._admission.acquire(

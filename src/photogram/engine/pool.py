@@ -14,8 +14,15 @@ from typing import Final
 from msgspec.structs import replace
 
 from photogram.core.errors import ConfigurationError, ModelUnavailableError
-from photogram.core.messages import DEFAULT_MODEL, Forecast, GenerateJob, JobEvent, ModelInfo
-from photogram.core.ports import ModelState, Permit
+from photogram.core.messages import (
+    DEFAULT_MODEL,
+    Forecast,
+    GenerateJob,
+    JobEvent,
+    ModelInfo,
+    Vitals,
+)
+from photogram.core.ports import ModelReport, Permit
 from photogram.engine.rotation import Move, Room, next_move
 from photogram.engine.slot import PooledModel, Slot, Wait
 
@@ -74,8 +81,12 @@ class EnginePool:
     def num_jobs(self) -> int:
         return sum(slot.num_jobs for slot in self._slots.values())
 
-    def state(self, slug: str) -> ModelState:
-        return self._slots[slug].state()
+    @property
+    def vitals(self) -> Vitals | None:
+        return self._default.report().vitals
+
+    def report(self) -> tuple[ModelReport, ...]:
+        return tuple(slot.report() for slot in self._slots.values())
 
     async def start(self) -> None:
         """Begin to load as many models as there is room for, the default one first."""

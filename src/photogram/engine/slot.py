@@ -28,7 +28,7 @@ from photogram.core.messages import (
     JobEvent,
     ModelInfo,
 )
-from photogram.core.ports import Engine, ModelState, Permit
+from photogram.core.ports import Engine, ModelReport, ModelState, Permit
 from photogram.engine.admission import Admission
 from photogram.engine.rotation import Standing
 
@@ -168,6 +168,11 @@ class Slot:
     def open_engine(self) -> Engine | None:
         """The engine, if it takes new jobs."""
         return self.engine if self.is_loaded and not self.is_leaving else None
+
+    def report(self) -> ModelReport:
+        """How the model is, for those who watch."""
+        vitals = self.engine.vitals if self.engine is not None else None
+        return ModelReport(self.info.slug, self.state(), self.num_jobs, vitals)
 
     def state(self) -> ModelState:
         """How the model is."""

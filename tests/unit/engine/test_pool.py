@@ -75,6 +75,10 @@ async def running(room: Room, *garages: Garage, queue_limit: int = 8) -> AsyncIt
         await pool.close()
 
 
+def state(pool: EnginePool, slug: str) -> str:
+    return {each.slug: each.state for each in pool.report()}[slug]
+
+
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
         while not condition():
@@ -94,7 +98,7 @@ async def end(events: AsyncIterator[JobEvent]) -> JobEvent:
 async def test_each_job_goes_to_the_model_that_it_names() -> None:
     a, b = Garage(), Garage()
     async with running(Room(), a, b) as pool:
-        await until(lambda: pool.state("b") == "loaded")
+        await until(lambda: state(pool, "b") == "loaded")
         ends = [await end(ask(pool, f"j{model}", model)) for model in ("a", "b", DEFAULT_MODEL)]
         assert all(isinstance(each, Finished) for each in ends)
         assert [each.model for each in a.made[0].submitted] == ["a", "a"]
@@ -107,11 +111,11 @@ async def test_a_job_waits_for_its_model_and_the_idle_one_goes_first() -> None:
     a, b = Garage(), Garage()
     async with running(ONE, a, b) as pool:
         await until(lambda: pool.is_ready)
-        assert (pool.state("a"), pool.state("b")) == ("loaded", "waiting")
+        assert (state(pool, "a"), state(pool, "b")) == ("loaded", "waiting")
         b.gate.clear()
         events = ask(pool, "j", "b")
         await until(lambda: bool(b.made))
-        assert (pool.state("a"), pool.state("b"), pool.is_ready) == ("waiting", "loading", True)
+        assert (state(pool, "a"), state(pool, "b"), pool.is_ready) == ("waiting", "loading", True)
         assert (pool.num_jobs, a.made[0].is_draining) == (1, True)
         forecast = pool.forecast("j")
         assert forecast is not None
@@ -162,11 +166,11 @@ async def test_a_model_that_cannot_be_loaded_fails_who_waits_and_leaves_the_othe
         assert isinstance(failed, Failed)
         assert failed.code == "model_unavailable"
         assert "x.safetensors" not in failed.message
-        assert pool.state("b") == "failed"
+        assert state(pool, "b") == "failed"
         with pytest.raises(ModelUnavailableError) as refused:
             pool.acquire(job("again", model="b"))
         assert refused.value.retry_after_s is not None
-        await until(lambda: pool.state("a") == "loaded")
+        await until(lambda: state(pool, "a") == "loaded")
         assert isinstance(await end(ask(pool, "after", "a")), Finished)
         assert pool.load_failure is None
 
