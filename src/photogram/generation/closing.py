@@ -99,7 +99,7 @@ class JobCloser:
             await self._results.discard(files)
             raise EngineFailedError("the request was cancelled", code=CANCELLED) from None
         except StorageError as error:
-            settled_micro = await self._settled_after_all(holding, error)
+            settled_micro = await self._settled_after_all(holding, error, files)
             if settled_micro is None:
                 await self.fail(holding, error, files)
                 raise
@@ -121,10 +121,14 @@ class JobCloser:
 
         async def close() -> None:
             code, words = error.error_code, error.message
-            async with holding.turn:
-                await self._database.run(
-                    jobs.fail, holding.job_id, holding.fence, state, code, words
-                )
+            try:
+                async with holding.turn:
+                    await self._database.run(
+                        jobs.fail, holding.job_id, holding.fence, state, code, words
+                    )
+            except ConflictError:
+                await self._discard_unknown(files)
+                raise
             await self._results.discard(files)
 
         if not await self._try(close, holding):
@@ -146,14 +150,23 @@ class JobCloser:
             task.cancel()
         await asyncio.gather(*self._late, return_exceptions=True)
 
-    async def _settled_after_all(self, holding: Holding, error: StorageError) -> int | None:
+    async def _settled_after_all(
+        self, holding: Holding, error: StorageError, files: tuple[StoredImage, ...]
+    ) -> int | None:
         """What the account has left, where a commit that seemed to fail has happened."""
         if error.error_code != OUTCOME_UNKNOWN:
             return None
         with contextlib.suppress(StorageError):
             record = await self._database.run(records.get, holding.job_id, readonly=True)
-            return None if record.figures is None else record.figures.remaining_micro
-        return None  # nobody knows: to fail it will tell
+            if record.figures is not None and _names(record.images) == _names(files):
+                return record.figures.remaining_micro
+        return None  # another server's, or nobody knows: to fail it will tell
+
+    async def _discard_unknown(self, files: tuple[StoredImage, ...]) -> None:
+        """Remove pictures of a closed job but those that it was closed with."""
+        with contextlib.suppress(StorageError):  # they are swept when they are old
+            known = await self._database.run(records.known_files, _names(files), readonly=True)
+            await self._results.discard(each for each in files if each.file_name not in known)
 
     async def _try(self, change: Callable[[], Awaitable[Any]], holding: Holding) -> bool:
         try:
@@ -171,3 +184,7 @@ class JobCloser:
         while not await self._try(change, holding):
             delay_s = min(2 * delay_s, _RETRY_MOST_S)
             await asyncio.sleep(delay_s)
+
+
+def _names(files: tuple[StoredImage, ...]) -> list[str]:
+    return [each.file_name for each in files]

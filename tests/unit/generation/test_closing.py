@@ -20,7 +20,7 @@ from tests.unit.generation.ordering import (
     order,
     until,
 )
-from tests.unit.storage.stocked import Stock
+from tests.unit.storage.stocked import Stock, succeed
 
 START_MICRO = 1_000_000
 
@@ -131,6 +131,23 @@ async def test_a_payment_that_did_not_happen_leaves_no_file(stock: Stock) -> Non
     assert (await end(stock, run.job_id))[0] == "failed"
     await until(lambda: not _files(stock))
     assert _paid(stock) == 0
+
+
+async def test_pictures_of_a_job_that_another_server_has_finished_do_not_stay(stock: Stock) -> None:
+    database = Meddled(stock.database)
+    service = generation(stock, FakeEngine(), database=database)
+    run = await service.create(stock.customer, ORDER)
+
+    async def be_overtaken() -> None:
+        stock.database.transact(succeed, run.job_id, PRICE_MICRO)
+        await lose_the_answer()
+
+    database.before[jobs.succeed] = be_overtaken
+    with pytest.raises(StorageError):
+        await service.result(run)
+    assert stock.job(run.job_id) == ("succeeded", None)
+    assert _files(stock) == set()
+    assert _paid(stock) == PRICE_MICRO
 
 
 @pytest.mark.parametrize("is_done", [True, False])
