@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from photogram.core.messages import CancelJob, Failed, Finished, GenerateJob
 from photogram.engine.batching import StepLimits
-from photogram.engine.cost import GUESS, CostModel, CostTable
+from photogram.engine.cost import GUESS, CostModel, CostTable, Load
 from photogram.engine.scheduler import AGEING, ROUND_TARGETS
 from tests.unit.engine.simulation import (
     EMBEDDED,
@@ -98,7 +98,8 @@ def test_a_turn_stays_within_the_target_unless_one_piece_alone_does_not(
     cost = CostModel(simulation.table)
     longest_s = max(
         max(
-            cost.begin_s + cost.lone_step_s(simulation.model.num_tokens(one.width, one.height)),
+            cost.begin_s
+            + cost.step_s(Load.of([simulation.model.num_tokens(one.width, one.height)])),
             cost.decode_s(one.width * one.height),
         )
         for _, one in jobs

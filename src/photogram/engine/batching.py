@@ -96,13 +96,12 @@ class StepBuilder:
         if not sample.is_begun:
             self._memory.hold(request)
         if is_quick:
-            quick_s = size.begin_s + QUICK_STRETCH * self._cost.lone_step_s(request.num_tokens)
+            quick_s = size.begin_s + QUICK_STRETCH * self._cost.step_s(request.load)
             self._limit_beside_quick_s = min(self._limit_beside_quick_s, quick_s)
         return True
 
     def _size_with(self, sample: Sample) -> _Size:
-        num_tokens = sample.request.num_tokens
-        load = self._size.load.with_sample(num_tokens)
+        load = self._size.load.beside(sample.request.load)
         return _Size(
             load,
             self._size.begin_s + (0.0 if sample.request.is_begun else self._cost.begin_s),
@@ -113,7 +112,7 @@ class StepBuilder:
         """Whether a step of that size is within the limits, and saves time."""
         if size.seconds > limit_s or size.load.num_tokens > self._limits.num_tokens:
             return False
-        lone_s = self._cost.lone_step_s(newcomer.num_tokens)
+        lone_s = self._cost.step_s(newcomer.load)
         return size.step_s - self._size.step_s <= (1 - LEAST_SAVING) * lone_s
 
 

@@ -205,7 +205,7 @@ class EngineCore:
             return
         began_at = self._clock()
         self._runner.step([sample.state for sample in batch])
-        load = Load.of(sample.request.num_tokens for sample in batch)
+        load = Load.together(sample.request.load for sample in batch)
         seconds = self._clock() - began_at
         self._scheduler.cost.observe_step(load, seconds)
         self.vitals = self.vitals.after_step(len(batch), seconds)

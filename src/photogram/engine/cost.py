@@ -3,9 +3,9 @@
 In: what a piece of work holds (samples, tokens, pixels), and measured seconds. Out: predicted
 seconds. It measures nothing itself: it has no clock, no torch and no idea of a queue.
 
-Each stage is a sum of terms, a price times a count. A step has four: one price for the call itself,
+Each stage is a sum of terms, a price times a count. A step has five: one price for the call itself,
 one a sample (attention runs for each by itself), one a token (linear layers), one a pair of tokens
-(attention). Prices stay positive, so more work never looks cheaper, and shapes that were never run
+(attention), one a token for each adapter that changes it. Prices stay positive, so more work never looks cheaper, and shapes that were never run
 are predicted too.
 
 Learning is gradient descent on the squared logarithm of measured over predicted, in the logarithms
@@ -29,30 +29,49 @@ _FITTING_RATE = 0.2
 _FITTING_ROUNDS = 300
 _MOST_SURPRISE = math.log(2)
 
+_ADAPTED_SHARE = 0.3
+"""Of a token's price, an adapter's until steps with adapters were run: half on a small network, some per
+cent on a large one."""
+
 
 class Load(NamedTuple):
     """What is in one denoising step.
 
     Attributes:
         num_pairs: The sum over the samples of the square of their tokens.
+        num_adapted: The sum over the samples of their tokens, times their adapters.
     """
 
     num_samples: int = 0
     num_tokens: int = 0
     num_pairs: int = 0
+    num_adapted: int = 0
 
     @classmethod
     def of(cls, num_tokens: Iterable[int]) -> "Load":
-        """A step of samples that have so many tokens each."""
-        load = cls()
-        for each in num_tokens:
-            load = load.with_sample(each)
-        return load
+        """A step of samples that have so many tokens each, and no adapters."""
+        return cls.together(cls.of_sample(each) for each in num_tokens)
 
-    def with_sample(self, num_tokens: int) -> "Load":
-        """The same step with one sample more."""
+    @classmethod
+    def of_sample(cls, num_tokens: int, num_adapters: int = 0) -> "Load":
+        """A step of one sample."""
+        return cls(1, num_tokens, num_tokens**2, num_tokens * num_adapters)
+
+    @classmethod
+    def together(cls, loads: "Iterable[Load]") -> "Load":
+        """One step of what is in several."""
+        whole = cls()
+        for load in loads:
+            whole = whole.beside(load)
+        return whole
+
+    def beside(self, other: "Load") -> "Load":
+        """One step of what is in both."""
         return Load(
-            self.num_samples + 1, self.num_tokens + num_tokens, self.num_pairs + num_tokens**2
+            self.num_samples + other.num_samples,
+            self.num_tokens + other.num_tokens,
+            self.num_pairs + other.num_pairs,
+            self.num_adapted + other.num_adapted,
         )
 
 
@@ -61,6 +80,7 @@ class CostTable(msgspec.Struct, frozen=True):
 
     Attributes:
         step: Of one call, one sample, one token, one pair of tokens.
+        adapted: Of one token for each adapter that changes it.
         begin: Of one new prompt with its first noise.
         decode: Of one picture, one pixel.
     """
@@ -68,6 +88,7 @@ class CostTable(msgspec.Struct, frozen=True):
     step: tuple[float, ...]
     begin: tuple[float, ...]
     decode: tuple[float, ...]
+    adapted: float = 1.5e-5
 
 
 GUESS = CostTable(step=(3e-3, 1e-3, 5e-5, 1e-9), begin=(1e-2,), decode=(5e-3, 8e-7))
@@ -82,15 +103,16 @@ class CostModel:
     """
 
     def __init__(self, table: CostTable = GUESS) -> None:
-        self._step = _Stage(table.step)
+        self._step = _Stage((*table.step, table.adapted))
         self._begin = _Stage(table.begin)
         self._decode = _Stage(table.decode)
 
     @property
     def table(self) -> CostTable:
         """The prices as they are now."""
+        *step, adapted = self._step.prices
         return CostTable(
-            tuple(self._step.prices), tuple(self._begin.prices), tuple(self._decode.prices)
+            tuple(step), tuple(self._begin.prices), tuple(self._decode.prices), adapted
         )
 
     @property
@@ -102,17 +124,19 @@ class CostModel:
         """Seconds of one denoising step."""
         return self._step.seconds((1, *load))
 
-    def lone_step_s(self, num_tokens: int) -> float:
-        """Seconds of a step with one sample in it."""
-        return self._step.seconds((1, 1, num_tokens, num_tokens**2))
-
     def decode_s(self, num_pixels: int) -> float:
         """Seconds from latents to pixels."""
         return self._decode.seconds((1, num_pixels))
 
-    def picture_s(self, num_tokens: int, num_pixels: int, num_steps: int) -> float:
-        """Seconds of one picture from its noise to its pixels, with nothing beside it."""
-        return num_steps * self.lone_step_s(num_tokens) + self.decode_s(num_pixels)
+    def picture_s(self, load: Load, num_pixels: int, num_steps: int) -> float:
+        """Seconds of one picture from its noise to its pixels, with nothing beside it.
+
+        Args:
+            load: Of a step with it alone.
+            num_pixels: Of it.
+            num_steps: Of it.
+        """
+        return num_steps * self.step_s(load) + self.decode_s(num_pixels)
 
     def observe_begin(self, seconds: float) -> None:
         """Learn from one prompt that was encoded while serving."""
@@ -131,8 +155,10 @@ class CostModel:
         self._begin.fit([((1,), seconds)])
 
     def fit_steps(self, measured: Iterable[tuple[Load, float]]) -> None:
-        """Fit the prices of a step to careful measurements of several loads."""
+        """Fit the prices of a step to careful measurements of several loads without adapters."""
         self._step.fit([((1, *load), seconds) for load, seconds in measured])
+        _, _, token, _, _ = self._step.prices
+        self._step.prices[-1] = _ADAPTED_SHARE * token
 
     def fit_decodes(self, measured: Iterable[tuple[int, float]]) -> None:
         """Fit the prices of decoding to careful measurements of several numbers of pixels."""

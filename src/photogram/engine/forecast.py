@@ -92,7 +92,7 @@ def _step_on(scheduler: Scheduler, plan: Plan) -> float:
     for sample in plan.batch:
         sample.step += num_steps
     scheduler.charge_again(plan.batch, num_steps - 1)
-    load = Load.of(sample.request.num_tokens for sample in plan.batch)
+    load = Load.together(sample.request.load for sample in plan.batch)
     return (num_steps - 1) * scheduler.cost.step_s(load)
 
 
@@ -152,13 +152,13 @@ def _courses(requests: Sequence[Request], cost: CostModel, limits: StepLimits) -
     for request in requests:
         for sample in request.samples:
             step.take(sample, is_quick=False)
-    tokens = [sample.request.num_tokens for sample in step.samples]
-    full_step_s = cost.step_s(Load.of(tokens))
-    share = full_step_s / sum(map(cost.lone_step_s, tokens))
+    loads = [sample.request.load for sample in step.samples]
+    full_step_s = cost.step_s(Load.together(loads))
+    share = full_step_s / sum(map(cost.step_s, loads))
     courses = []
     for request in requests:
         num_samples, num_steps = len(request.samples), request.job.num_steps - request.step
-        lone_step_s = cost.lone_step_s(request.num_tokens)
+        lone_step_s = cost.step_s(request.load)
         rest_s = num_samples * cost.decode_s(request.num_pixels)
         rest_s += 0.0 if request.is_begun else cost.begin_s
         work_s = rest_s + num_samples * num_steps * lone_step_s * share

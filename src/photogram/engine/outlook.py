@@ -100,7 +100,7 @@ class Outlook:
             self._cost.begin_s
             + len(course.job.seeds)
             * self._cost.picture_s(
-                self._model.num_tokens(course.job.width, course.job.height),
+                self._request(course).load,
                 course.job.width * course.job.height,
                 course.job.num_steps - course.step,
             )
@@ -110,9 +110,12 @@ class Outlook:
     def _forecasts(self, courses: Iterable[_Course]) -> dict[str, Forecast]:
         requests = []
         for course in courses:
-            num_tokens = self._model.num_tokens(course.job.width, course.job.height)
-            request = Request(course.job, num_tokens, course.arrived_at)
+            request = self._request(course)
             for sample in request.samples:
                 sample.step, sample.is_begun = course.step, course.is_begun
             requests.append(request)
         return forecast(requests, self._cost, self._limits, time.monotonic())
+
+    def _request(self, course: _Course) -> Request:
+        num_tokens = self._model.num_tokens(course.job.width, course.job.height)
+        return Request(course.job, num_tokens, course.arrived_at)

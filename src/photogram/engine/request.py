@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from photogram.core.messages import EncodedImage, GenerateJob
+from photogram.engine.cost import Load
 
 
 @dataclass(slots=True, eq=False)
@@ -72,6 +73,11 @@ class Request:
     def is_begun(self) -> bool:
         """Its prompt was encoded, for one of its samples and so for all."""
         return any(sample.is_begun for sample in self.samples)
+
+    @property
+    def load(self) -> Load:
+        """A step of one of its samples alone."""
+        return Load.of_sample(self.num_tokens, len(self.job.adapters))
 
     @property
     def num_pixels(self) -> int:

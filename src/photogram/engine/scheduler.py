@@ -208,10 +208,10 @@ class Scheduler:
     def _price(self, sample: Sample) -> float:
         """Seconds of a sample's next step alone."""
         begin_s = 0.0 if sample.request.is_begun else self.cost.begin_s
-        return begin_s + self.cost.lone_step_s(sample.request.num_tokens)
+        return begin_s + self.cost.step_s(sample.request.load)
 
     def _picture_s(self, request: Request) -> float:
-        return self.cost.picture_s(request.num_tokens, request.num_pixels, request.job.num_steps)
+        return self.cost.picture_s(request.load, request.num_pixels, request.job.num_steps)
 
     def _is_late(self, request: Request, now: float) -> bool:
         if not request.is_begun:

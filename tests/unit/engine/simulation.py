@@ -99,9 +99,9 @@ class Simulation:
         sample.state = sample
 
     def step(self, states: Sequence[Sample]) -> None:
-        self._work(self._truth.step_s(Load.of(state.request.num_tokens for state in states)))
+        self._work(self._truth.step_s(Load.together(state.request.load for state in states)))
         for state in states:
-            self._serve(state, self._truth.lone_step_s(state.request.num_tokens))
+            self._serve(state, self._truth.step_s(state.request.load))
         names = [(state.request.job.job_id, state.seed) for state in states]
         self.batches.append((self.now, names))
 

@@ -62,7 +62,9 @@ def test_long_ones_join_a_short_one_only_while_its_step_stays_quick(short_first:
     short.is_short = True
     step = StepBuilder(cost, LIMITS, [short, *longs])
     taken(step, [short, *longs] if short_first else [longs[0], short, *longs[1:]])
-    assert step.seconds <= max(QUICK_STRETCH * cost.lone_step_s(96), cost.step_s(Load.of([96] * 2)))
+    assert step.seconds <= max(
+        QUICK_STRETCH * cost.step_s(Load.of([96])), cost.step_s(Load.of([96] * 2))
+    )
     assert short.samples[0] in step.samples
 
 

@@ -56,11 +56,11 @@ def test_what_would_take_too_long_is_not_measured() -> None:
     cost, num_pieces = calibrate(runner, longest_s=1e-9)
     assert {len(batch) for batch in runner.batches} == {1}
     assert num_pieces == 2  # one sample of each size was begun to find out
-    assert cost.lone_step_s(TOKENS_PER_SAMPLE) >= 0.001
+    assert cost.step_s(Load.of([TOKENS_PER_SAMPLE])) >= 0.001
 
 
 def test_a_device_that_fails_half_way_keeps_what_was_measured(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     cost, _ = calibrate(SmallRunner())
-    assert cost.step_s(Load.of([TOKENS_PER_SAMPLE] * 2)) > cost.lone_step_s(TOKENS_PER_SAMPLE)
+    assert cost.step_s(Load.of([TOKENS_PER_SAMPLE] * 2)) > cost.step_s(Load.of([TOKENS_PER_SAMPLE]))

@@ -32,7 +32,7 @@ def test_load_of_a_mixed_step() -> None:
 def test_a_sample_more_never_looks_cheaper(table: CostTable, tokens: list[int], more: int) -> None:
     cost = CostModel(table)
     load = Load.of(tokens)
-    assert cost.step_s(load.with_sample(more)) > cost.step_s(load)
+    assert cost.step_s(load.beside(Load.of([more]))) > cost.step_s(load)
 
 
 @given(table=tables, seconds=st.floats(1e-7, 1e5), tokens=st.lists(counts, min_size=1, max_size=8))
@@ -43,6 +43,18 @@ def test_prices_stay_positive_whatever_is_measured(
     for _ in range(50):
         cost.observe_step(Load.of(tokens), seconds)
     assert all(0 < price < math.inf for price in cost.table.step)
+
+
+def test_what_adapters_take_is_learned_and_leaves_the_rest_alone() -> None:
+    cost, adapted, plain = CostModel(EMBEDDED), Load.of_sample(96, 2), Load.of_sample(96)
+    before_s = cost.step_s(plain)
+    for _ in range(300):
+        cost.observe_step(plain, before_s)
+        cost.observe_step(adapted, 3 * before_s)
+    assert cost.step_s(adapted) == pytest.approx(3 * before_s, rel=0.1)
+    assert cost.step_s(plain) == pytest.approx(before_s, rel=0.1)
+    again = CostModel(cost.table)
+    assert again.step_s(adapted) == cost.step_s(adapted)
 
 
 @pytest.mark.parametrize("table", [EMBEDDED, LARGE])
@@ -115,4 +127,4 @@ def test_a_table_makes_the_same_model_again() -> None:
 def test_a_picture_is_its_steps_and_its_decoding() -> None:
     cost = CostModel(EMBEDDED)
     steps_s = 25 * cost.step_s(Load.of([96]))
-    assert cost.picture_s(96, 65536, 25) == pytest.approx(steps_s + cost.decode_s(65536))
+    assert cost.picture_s(Load.of([96]), 65536, 25) == pytest.approx(steps_s + cost.decode_s(65536))
