@@ -4,12 +4,13 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+import msgspec
 import pytest
 from sqlalchemy import Connection, text
 
 from photogram.accounts.models import Principal
 from photogram.core import clock
-from photogram.engine.fake import FakeEngine
+from photogram.engine.fake import FAKE_MODEL, FakeEngine
 from photogram.generation.orders import KeptOrder, Terms
 from photogram.generation.repository import jobs, servers
 from photogram.ledger import repository as ledger
@@ -280,3 +281,17 @@ async def test_a_customer_who_is_busy_keeps_no_other_ones_jobs_from_being_closed
             await admission
             assert await end(stock, orphaned.id) == ("failed", "server_restarted")
         await service.close()
+
+
+async def test_a_job_of_a_model_that_is_gone_is_closed_unbilled(stock: Stock) -> None:
+    engine = StuckEngine()
+    engine.model = msgspec.structs.replace(FAKE_MODEL, slug="gone")
+    run = await generation(stock, engine).create(stock.customer, order(model="gone"), terms=keyed())
+    gone, kept = run.job_id, await _orphan(stock, keyed("kept"), model=FAKE_MODEL.slug)
+    service = generation(stock, FakeEngine())
+    async with recovering(stock, service):
+        await until(lambda: stock.job(gone)[0] == "failed")
+        await until(lambda: stock.job(kept)[0] == "succeeded")
+    await service.close()
+    assert stock.job(gone) == ("failed", "model_gone")
+    assert _paid(stock) == PRICE_MICRO
