@@ -19,9 +19,12 @@ URL = "/v1/flux-dev"
 ROUTES = [
     ("POST", "/v1/flux-dev"),
     ("POST", "/v1/flux-dev/estimate"),
+    ("POST", "/v1/fake"),
+    ("POST", "/v1/fake/estimate"),
     ("GET", "/v1/get-user-credits"),
     ("GET", "/v1/pricing"),
     ("POST", "/v2/flux-dev"),
+    ("POST", "/v2/fake"),
     ("GET", "/v2/requests/x"),
     ("GET", "/v2/requests/x/status"),
     ("GET", "/v2/requests/x/events"),
