@@ -71,3 +71,12 @@ def serious_problems(page: "Page", axe: str) -> list[str]:
         if each["impact"] in SERIOUS
         for node in each["nodes"]
     ]
+
+
+def serious_problems_of_both(page: "Page", axe: str) -> list[str]:
+    """The same, in light and in dark."""
+    page.emulate_media(color_scheme="light")
+    found = [f"light: {each}" for each in serious_problems(page, axe)]
+    page.emulate_media(color_scheme="dark")
+    found += [f"dark: {each}" for each in serious_problems(page, axe)]
+    return found

@@ -96,7 +96,14 @@ class FakeEngine:
     @property
     def vitals(self) -> Vitals | None:
         num_steps = sum(self.steps_run.values())
-        return Vitals(num_steps=num_steps, num_step_samples=num_steps, device="fake")
+        return Vitals(
+            num_steps=num_steps,
+            num_step_samples=num_steps,
+            step_s=num_steps * self.step_s,
+            last_step_samples=min(num_steps, 1),
+            last_step_s=self.step_s,
+            device="fake",
+        )
 
     async def start(self) -> None:
         self.is_ready = self.load_failure is None

@@ -9,7 +9,7 @@ from typing import Final
 WIDTH: Final = 720
 HEIGHT: Final = 220
 
-_LEFT, _TOP, _BOTTOM = 56, 12, 24
+_LEFT, _TOP, _BOTTOM = 56, 20, 24
 _GAP = 0.25
 _MOST_LABELS = 7
 _NUM_LINES = 4

@@ -35,6 +35,16 @@ def test_job_runs_exactly_its_steps_and_reports_each() -> None:
     assert isinstance(recorded.events[-1], Finished)
 
 
+def test_steps_and_the_pictures_in_them_are_counted() -> None:
+    recorded = RecordedCore()
+    recorded.core.handle(job("a", num_steps=3, seeds=(1, 2)))
+    recorded.run()
+    vitals = recorded.core.vitals
+    assert vitals.num_steps == len(recorded.runner.batches)
+    assert vitals.num_step_samples == sum(map(len, recorded.runner.batches)) == 6
+    assert vitals.last_step_samples == len(recorded.runner.batches[-1])
+
+
 @dataclass
 class Watched(RecordingRunner):
     """Remembers what had been told when the first work of a job began."""

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from photogram.core.errors import EngineFailedError
+from photogram.core.messages import Vitals
 from photogram.core.messages import Adapter
 from photogram.engine.request import Request, Sample
 from photogram.engine.runner import PipelineRunner
@@ -45,6 +46,13 @@ class ShortOfMemory:
 
 def runner_of(pipeline: ShortOfMemory) -> PipelineRunner:
     return PipelineRunner(cast(Pipeline, pipeline))
+
+
+def test_it_tells_what_the_process_holds() -> None:
+    counted = Vitals(num_steps=3)
+    held = runner_of(ShortOfMemory(num_failures=0)).with_holdings(counted)
+    assert (held.num_steps, held.device, held.device_total_bytes) == (3, "cpu", None)
+    assert held.memory_bytes > 2**20
 
 
 @pytest.mark.parametrize("work", ["step", "decode"])
