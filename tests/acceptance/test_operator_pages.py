@@ -70,7 +70,15 @@ def test_it_shows_the_engine_accounts_and_failures_and_grants_credits(
     live = page.locator("#live")
     live.get_by_text("Nobody waits.").wait_for()
     words = live.inner_text()
-    for shown in ("Fake", "ready", "Last step", "each of 4", "of at most 256", "ann", "admin_key.create"):
+    for shown in (
+        "Fake",
+        "ready",
+        "Last step",
+        "each of 4",
+        "of at most 256",
+        "ann",
+        "admin_key.create",
+    ):
         assert shown in words
     page.get_by_role("textbox", name="Account").fill("ann")
     page.get_by_role("textbox", name="Credits").fill("2.5")

@@ -92,6 +92,18 @@ async def test_job_comes_back_as_files_after_its_progress(engine: LocalEngine) -
 
 
 @pytest.mark.asyncio(loop_scope="module")
+async def test_the_worker_tells_what_it_does_and_holds(engine: LocalEngine) -> None:
+    vitals = engine.vitals
+    assert vitals is not None
+    assert (vitals.device, vitals.memory_bytes > 2**20) == ("cpu", True)
+    await run(engine, "a", num_steps=3, seeds=(5, 6))
+    async with asyncio.timeout(READY_TIMEOUT_S):
+        while engine.vitals is None or engine.vitals.num_step_samples < vitals.num_step_samples + 6:
+            await asyncio.sleep(0.02)
+    assert engine.vitals.step_s > vitals.step_s
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_picture_is_the_same_bytes_alone_and_among_others(engine: LocalEngine) -> None:
     *_, alone = await run(engine, "alone", prompt="a cat", num_steps=6, seeds=(9,))
     runs = [run(engine, f"m{i}", num_steps=3 + i, seeds=(i,), guidance=float(i)) for i in range(4)]

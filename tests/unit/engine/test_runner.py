@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from photogram.core.errors import EngineFailedError
-from photogram.core.messages import Vitals
-from photogram.core.messages import Adapter
+from photogram.core.messages import Adapter, Vitals
 from photogram.engine.request import Request, Sample
 from photogram.engine.runner import PipelineRunner
 from photogram.pipeline.flux import Pipeline
