@@ -109,7 +109,7 @@ def test_doctor_says_what_this_machine_has(tmp_path: Path) -> None:
         assert words in result.stdout
     plans = result.stdout.split("plan  FLUX.1 [dev] at 1024x1024 on a GPU of\n")[1].splitlines()
     assert [line.split(" GiB, ")[0].strip() for line in plans] == [
-        size for size in ("16", "24", "48", "80") for _ in range(2)
+        size for size in ("16", "24", "48", "80") for _ in range(4)
     ]
     assert "does not fit" in plans[0]
     assert "all on it" in plans[-1]

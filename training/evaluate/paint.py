@@ -95,7 +95,7 @@ def agreement(folder: Path, shots: Sequence[Shot]) -> list[float]:
     pipeline = FluxPipeline.from_pretrained(folder, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     return [
-        _psnr(picture, _paint_in_diffusers(pipeline, shot))
+        psnr(picture, _paint_in_diffusers(pipeline, shot))
         for picture, shot in zip(ours, shots, strict=True)
     ]
 
@@ -114,7 +114,7 @@ def _paint_in_diffusers(pipeline: FluxPipeline, shot: Shot) -> Pixels:
     return np.asarray(image)
 
 
-def _psnr(a: Pixels, b: Pixels) -> float:
+def psnr(a: Pixels, b: Pixels) -> float:
     """At most 60 dB: pictures that agree to the last bit have no finite figure."""
     error = float(np.square(a.astype(np.float64) - b).mean()) / 255**2
     return min(60.0, -10 * math.log10(max(error, 1e-9)))

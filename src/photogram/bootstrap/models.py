@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from photogram.core.errors import CheckpointError, ConfigurationError
 from photogram.core.messages import ModelInfo
 from photogram.core.model_file import ModelEntry, read_model_file
-from photogram.core.settings import Settings
+from photogram.core.settings import Dtype, Settings
 from photogram.engine.batching import StepLimits
 from photogram.engine.local import LocalEngine
 from photogram.engine.pool import EnginePool
@@ -24,7 +24,8 @@ from photogram.engine.rotation import Room
 from photogram.engine.slot import PooledModel
 from photogram.ledger.pricing import PriceTable
 from photogram.weights.locate import inspect
-from photogram.weights.plan import GIB, Precision, Shapes, host_bytes, make_plan, shapes_of
+from photogram.weights.plan import GIB, least_plan, make_plan
+from photogram.weights.sizes import Shapes, shapes_of
 
 _EMBEDDED_MODELS = Path(__file__).parents[3] / "models"
 _NVIDIA = Path("/proc/driver/nvidia/version")
@@ -111,7 +112,9 @@ def _served(entry: ModelEntry, settings: Settings) -> ServedModel:
     checkpoint = inspect(entry.path)
     device, dtype = entry.device or settings.device, entry.dtype or settings.dtype
     return ServedModel(
-        info=_info(entry, checkpoint.model.in_precision(dtype)),
+        info=_info(
+            entry, checkpoint.model.in_precision(dtype).with_step_cache(settings.step_cache)
+        ),
         prices=PriceTable(
             per_image=_either(entry.price_per_image, settings.price_per_image),
             per_step=_either(entry.price_per_step, settings.price_per_step),
@@ -122,6 +125,8 @@ def _served(entry: ModelEntry, settings: Settings) -> ServedModel:
             model=str(entry.path),
             device=device,
             dtype=dtype,
+            memory=settings.memory,
+            step_cache=settings.step_cache,
             deterministic=settings.deterministic,
             threads=settings.threads,
             loras=None if settings.loras is None else str(settings.loras),
@@ -147,9 +152,9 @@ def _either(given: Decimal | None, usual: Decimal) -> Decimal:
     return usual if given is None else given
 
 
-def _estimate_bytes(shapes: Shapes, device: str, dtype: str) -> int:
+def _estimate_bytes(shapes: Shapes, device: str, dtype: Dtype) -> int:
     """What a loaded model takes: on a GPU all of it there, on a CPU its weights."""
     if device.startswith("cuda") or (device == "auto" and _NVIDIA.exists()):
-        precision: Precision = "float8_e4m3fn" if dtype == "float8_e4m3fn" else "bfloat16"
-        return make_plan(shapes, precision, has_text=True, has_modulation=True).peak_bytes
-    return host_bytes(shapes, 2 if dtype == "bfloat16" else 4)
+        return make_plan(shapes, "bfloat16" if dtype == "auto" else dtype).peak_bytes
+    precision = "float32" if dtype == "auto" else dtype
+    return least_plan(shapes, precision, is_host=True).weight_bytes

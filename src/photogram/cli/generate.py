@@ -1,5 +1,6 @@
 """``photogram generate``: paint a picture in this process, without a server."""
 
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -9,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from photogram.cli.adapters import read_adapters
-from photogram.cli.options import DeviceOption, ModelOption
+from photogram.cli.options import DeviceOption, MemoryOption, ModelOption, StepCacheOption
 from photogram.core.errors import InvalidRequestError
 from photogram.core.ids import random_seed
 from photogram.core.messages import Adapter, ImageFormat
@@ -51,15 +52,16 @@ def generate(
     ] = None,
     model: ModelOption = None,
     device: DeviceOption = None,
+    memory: MemoryOption = None,
+    step_cache: StepCacheOption = None,
 ) -> None:
     """Paint PROMPT into FILE; with several samples, FILE gets -1, -2, ... before its suffix."""
     from photogram.api.attributes import ATTRIBUTES, attributes_of, read
     from photogram.bootstrap.models import model_folder
     from photogram.weights.locate import inspect
 
-    settings = load_settings(model=model, device=device)
-    folder = model_folder(settings)
-    table = attributes_of(inspect(folder).model)
+    settings = load_settings(model=model, device=device, memory=memory, step_cache=step_cache)
+    table = attributes_of(inspect(model_folder(settings)).model)
     attributes = {each.name: each for each in (*ATTRIBUTES, *table)}
     image_format = _format_of(output)
     if not output.parent.is_dir():  # told before the work, not after it
@@ -73,7 +75,7 @@ def generate(
     loras = read_adapters(lora or [], settings.loras)
     console = Console(stderr=True)
     with console.status("loading the model"):
-        pipeline = _load(folder, settings)
+        pipeline = load_pipeline(settings)
     if aspect_ratio not in pipeline.model.aspect_ratios:
         allowed = ", ".join(pipeline.model.aspect_ratios)
         raise InvalidRequestError(f"--aspect-ratio {aspect_ratio}: it is one of {allowed}")
@@ -98,15 +100,29 @@ def generate(
         print(f"{path}: seed {first_seed + index}, {num_steps} steps, {elapsed:.2f} s")
 
 
-def _load(folder: Path, settings: Settings) -> "Pipeline":
+def load_pipeline(settings: Settings) -> "Pipeline":
+    """The model that is set, in this process.
+
+    Raises:
+        PhotogramError: There is none, or it cannot be loaded as the settings say.
+    """
     import torch
 
     from photogram import Pipeline
+    from photogram.bootstrap.models import model_folder
 
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    dtype = None if settings.dtype == "auto" else getattr(torch, settings.dtype)
-    return Pipeline.from_pretrained(folder, device=settings.device, dtype=dtype)
+    pipeline = Pipeline.from_pretrained(
+        model_folder(settings),
+        device=settings.device,
+        dtype=settings.dtype,
+        memory=settings.memory,
+        step_cache=settings.step_cache,
+    )
+    if settings.memory is not None:
+        print(f"plan: {pipeline.plan}", file=sys.stderr)
+    return pipeline
 
 
 def _paint(

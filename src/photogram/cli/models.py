@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 from rich.console import Console
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from photogram.model.params import FluxParams
     from photogram.weights.locate import Checkpoint
     from photogram.weights.parts import Parts
-    from photogram.weights.plan import Shapes
+    from photogram.weights.sizes import Shapes
 
 models = typer.Typer(help="Look into checkpoints.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -95,7 +95,7 @@ def _table(parts: "Parts") -> Table:
 
 
 def _facts(checkpoint: "Checkpoint") -> dict[str, str]:
-    from photogram.weights.plan import shapes_of
+    from photogram.weights.sizes import shapes_of
 
     model = checkpoint.model
     sizes = "  ".join(f"{ratio} {w}x{h}" for ratio, (w, h) in model.aspect_ratios.items())
@@ -125,7 +125,7 @@ def _facts_of_transformer(parts: "Parts", params: "FluxParams") -> dict[str, str
     """What is known where other parts are missing: they are counted as FLUX.1's own."""
     from photogram.weights.checks import check_part
     from photogram.weights.keymap import entries
-    from photogram.weights.plan import FLUX_DEV, packed_transformer_bytes
+    from photogram.weights.sizes import FLUX_DEV, packed_transformer_bytes
 
     part = parts.found["transformer"]
     check_part(part, entries(params, part.layout))
@@ -143,14 +143,20 @@ def _network(params: "FluxParams") -> dict[str, str]:
 
 def _memory(shapes: "Shapes") -> dict[str, str]:
     """What the weights take on a CPU, and a GPU with all on it and with as little as possible."""
-    from photogram.weights.plan import host_bytes, least_plan, make_plan
+    from photogram.weights.packing import Precision
+    from photogram.weights.plan import least_plan, make_plan
 
-    most = make_plan(shapes, "bfloat16", has_text=True, has_modulation=True)
+    host = {
+        precision: least_plan(shapes, precision, is_host=True).weight_bytes
+        for precision in get_args(Precision)
+    }
+    most = make_plan(shapes, "bfloat16")
     least = least_plan(shapes, "bfloat16")
     kept = ", the transformer as packed as its file" if least.is_packed else ""
     return {
-        "memory, CPU": f"{_size(host_bytes(shapes, 2))} of weights in bfloat16, "
-        f"{_size(host_bytes(shapes, 4))} in float32",
+        "memory, CPU": f"{_size(host['bfloat16'])} of weights in bfloat16, "
+        f"{_size(host['float32'])} in float32, {_size(host['int8'])} in int8, "
+        f"{_size(host['nf4'])} in nf4",
         "memory, GPU": f"{_size(most.peak_bytes)} with everything on it; at least "
         f"{_size(least.peak_bytes)}, with text encoders and modulation in the host's memory{kept}",
     }

@@ -27,4 +27,20 @@ DeviceOption = Annotated[
         "--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:N. [PHOTOGRAM_DEVICE]"
     ),
 ]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--memory",
+        metavar="SIZE",
+        help="The most that the model may take, such as 16GiB. [PHOTOGRAM_MEMORY; all there is]",
+    ),
+]
+StepCacheOption = Annotated[
+    float | None,
+    typer.Option(
+        "--step-cache",
+        metavar="SHARE",
+        help="Skip most of a step that changes less than this, such as 0.1. [PHOTOGRAM_STEP_CACHE; off]",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

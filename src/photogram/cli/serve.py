@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from photogram.cli.options import DataOption, DeviceOption
+from photogram.cli.options import DataOption, DeviceOption, MemoryOption, StepCacheOption
 from photogram.core.settings import load_settings
 from photogram.core.telemetry import configure_logging
 
@@ -44,6 +44,8 @@ def serve(
         typer.Option("--models", metavar="FILE", help="A list of models. [PHOTOGRAM_MODELS]"),
     ] = None,
     device: DeviceOption = None,
+    memory: MemoryOption = None,
+    step_cache: StepCacheOption = None,
 ) -> None:
     """Serve the HTTP API.
 
@@ -58,6 +60,8 @@ def serve(
         model=tuple(model) if model else None,
         models=models,
         device=device,
+        memory=memory,
+        step_cache=step_cache,
     )
     configure_logging(settings.log_level)
     print(f"Photogram is loading the model; data is in {settings.data}", flush=True)

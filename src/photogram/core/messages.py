@@ -11,8 +11,8 @@ from typing import Literal
 
 import msgspec
 
-APPROXIMATE = "float8_e4m3fn"
-"""The precision that paints other pictures than the exact ones."""
+APPROXIMATE = {"float8_e4m3fn": "fp8", "int8": "int8", "nf4": "nf4"}
+"""The precisions that paint other pictures than the exact ones, and how a model's name says so."""
 
 ImageFormat = Literal["webp", "jpeg", "png"]
 
@@ -67,9 +67,19 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     def in_precision(self, dtype: str) -> "ModelInfo":
         """The same model in a precision; where that changes its pictures, its name says so."""
-        if dtype != APPROXIMATE:
+        if (word := APPROXIMATE.get(dtype)) is None:
             return self
-        return msgspec.structs.replace(self, slug=f"{self.slug}-fp8", name=f"{self.name} (fp8)")
+        return msgspec.structs.replace(
+            self, slug=f"{self.slug}-{word}", name=f"{self.name} ({word})"
+        )
+
+    def with_step_cache(self, threshold: float) -> "ModelInfo":
+        """The same model with a step cache, which changes its pictures; 0 is without."""
+        if not threshold:
+            return self
+        return msgspec.structs.replace(
+            self, slug=f"{self.slug}-cache", name=f"{self.name} (step cache)"
+        )
 
     def size(self, aspect_ratio: str, megapixels: str = "1") -> tuple[int, int]:
         """Width and height in pixels; ``megapixels="0.25"`` halves both native sides."""

@@ -20,6 +20,8 @@ from photogram.core.errors import ConfigurationError
 ENV_PREFIX = "PHOTOGRAM_"
 
 _PLAIN = re.compile(r"[!-~]+")
+_MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([GM]i?B)")
+_UNITS = {"GiB": 2**30, "GB": 10**9, "MiB": 2**20, "MB": 10**6}
 
 
 def _is_postgresql(url: SecretStr) -> SecretStr:
@@ -54,9 +56,23 @@ ModelPaths = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_split_paths)
 """One path, or several with colons between them."""
 
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
-Dtype = Literal["auto", "float32", "bfloat16", "float8_e4m3fn"]
+Dtype = Literal["auto", "float32", "bfloat16", "float8_e4m3fn", "int8", "nf4"]
 Price = Annotated[Decimal, Field(ge=0, le=1000)]
 Share = Annotated[Decimal, Field(ge=0, le=1)]
+
+
+def _to_bytes(value: object) -> object:
+    """``16GiB`` as bytes; what is no text is left to the validator."""
+    if not isinstance(value, str):
+        return value
+    match = _MEMORY.fullmatch(value)
+    if match is None:
+        raise ValueError("it must be a number and GiB, GB, MiB or MB, such as 16GiB")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+Memory = Annotated[int, BeforeValidator(_to_bytes), Field(ge=2**20)]
+"""Bytes, written with a unit."""
 
 
 class Settings(BaseSettings):
@@ -114,7 +130,20 @@ class Settings(BaseSettings):
     device: Device = Field("auto", description="Where it runs.")
     dtype: Dtype = Field(
         "auto",
-        description="Precision; auto: the fastest exact one. float8_e4m3fn: approximate, on GPUs.",
+        description="Precision; auto: the fastest exact one. Approximate: float8_e4m3fn (on GPUs), int8"
+        " and nf4, which take less memory.",
+    )
+    memory: Memory | None = Field(
+        None,
+        description="The most memory that the model may take of the device (of a CPU: of the host),"
+        " such as 16GiB; unset: all that there is.",
+    )
+    step_cache: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Above 0, such as 0.1: a step whose first block changes by a smaller share than"
+        " this skips the others. Faster, approximate.",
     )
     deterministic: bool = Field(
         False,

@@ -41,6 +41,8 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     device: str
     dtype: str
+    memory: int | None = None
+    step_cache: float = 0.0
     deterministic: bool = False
     threads: int
     loras: str | None = None

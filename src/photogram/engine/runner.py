@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import structlog
 import torch
 from msgspec import structs
 from numpy.typing import NDArray
@@ -31,6 +32,8 @@ from photogram.pipeline.batch import Denoising
 from photogram.pipeline.flux import Pipeline
 
 T = TypeVar("T")
+
+_log = structlog.get_logger(__name__)
 
 _PREVIEW_FORMAT: ImageFormat = "jpeg"  # half as large again as WebP, in a twentieth of its time
 _PREVIEW_QUALITY = 70
@@ -58,6 +61,8 @@ class PipelineRunner:
         *,
         device: str,
         dtype: str,
+        memory: int | None = None,
+        step_cache: float = 0.0,
         deterministic: bool = False,
         threads: int,
         loras: Path | None = None,
@@ -68,6 +73,8 @@ class PipelineRunner:
             model: A checkpoint folder in diffusers' FluxPipeline layout.
             device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
             dtype: ``auto``, or a precision of `core.settings`.
+            memory: Bytes that it may take at most; None: all that the device has.
+            step_cache: The threshold of a step cache; 0: none.
             deterministic: On a GPU, no picture depends on what is painted beside it.
             threads: CPU threads of torch; 0 keeps torch's own choice, all cores.
             loras: The folder of adapters that jobs may name.
@@ -80,14 +87,22 @@ class PipelineRunner:
         pipeline = Pipeline.from_pretrained(
             model,
             device=device,
-            dtype=None if dtype == "auto" else getattr(torch, dtype),
+            dtype=dtype,
+            memory=memory,
+            step_cache=step_cache,
             deterministic=deterministic,
         )
+        _log.info("model_loaded", plan=str(pipeline.plan))
         return cls(pipeline, loras)
 
     @property
     def model(self) -> ModelInfo:
         return self._pipeline.model
+
+    @property
+    def most_tokens(self) -> int:
+        """Of a step that several samples share: more of them would not fit the memory."""
+        return self._pipeline.plan.most_tokens
 
     @property
     def compiles(self) -> bool:

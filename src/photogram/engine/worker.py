@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -65,6 +66,8 @@ def main() -> None:
             Path(config.model),
             device=config.device,
             dtype=config.dtype,
+            memory=config.memory,
+            step_cache=config.step_cache,
             deterministic=config.deterministic,
             threads=config.threads,
             loras=None if config.loras is None else Path(config.loras),
@@ -79,7 +82,9 @@ def main() -> None:
         pipe.send(LoadFailed(f"{config.model} could not be loaded: {error}"))
         return
     encoders = ThreadPoolExecutor(_NUM_ENCODERS, thread_name_prefix="encode")
-    core = EngineCore(runner, Scheduler(cost, config.limits), pipe.send, encoders)
+    num_tokens = min(config.limits.num_tokens, runner.most_tokens)
+    scheduler = Scheduler(cost, replace(config.limits, num_tokens=num_tokens))
+    core = EngineCore(runner, scheduler, pipe.send, encoders)
 
     def heartbeat() -> Heartbeat:
         return Heartbeat(cost.table, runner.with_holdings(core.vitals))

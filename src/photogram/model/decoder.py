@@ -5,9 +5,13 @@ parameters have diffusers' names, but for the kernels of `Upsample`.
 
 Source: "High-Resolution Image Synthesis with Latent Diffusion Models" (arXiv:2112.10752);
 huggingface/diffusers models/autoencoders/vae.py `Decoder`. What differs: a doubling of the picture
-and the 3x3 convolution after it are one transposed convolution, 4/9 of the multiplications.
+and the 3x3 convolution after it are one transposed convolution, 4/9 of the multiplications; and
+large levels are normed and convolved in strips of rows, which takes little more than half of the
+memory. diffusers' tiles take less, but each has norms and an attention of its own, and so other
+colours, which are blended; strips share the whole picture's norms, and paint the same picture.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _EPS = 1e-6
+
+NUMBERS_AT_ONCE = 2**24
+"""A strip has so many; what has no more is worked on at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,46 @@ class DecoderParams:
     has_attention: bool
 
 
+def convolve(x: Tensor, norm: nn.GroupNorm, conv: nn.Conv2d) -> Tensor:
+    """``conv(silu(norm(x)))``: (B, C_in, h, w) -> (B, C_out, h, w), with a kernel of 3x3."""
+    if x.numel() <= NUMBERS_AT_ONCE:
+        y: Tensor = conv(F.silu(norm(x), inplace=True))
+        return y
+    height, width = x.shape[2:]
+    num_rows = max(NUMBERS_AT_ONCE // (x.numel() // height), 1)
+    scale, shift = _scale_and_shift(x.split(num_rows, dim=2), norm)
+    out = torch.empty(
+        (len(x), conv.out_channels, height, width),
+        dtype=x.dtype,
+        device=x.device,
+        memory_format=torch.channels_last,
+    )
+    for begin in range(0, height, num_rows):
+        end = min(begin + num_rows, height)
+        above, below = int(begin > 0), int(end < height)  # rows of the neighbours, or zeros
+        strip = torch.addcmul(shift, x[:, :, begin - above : end + below], scale)
+        strip = F.pad(F.silu(strip, inplace=True).to(x.dtype), (0, 0, 1 - above, 1 - below))
+        out[:, :, begin:end] = F.conv2d(strip, conv.weight, conv.bias, padding=(0, 1))
+    return out
+
+
+def _scale_and_shift(strips: Sequence[Tensor], norm: nn.GroupNorm) -> tuple[Tensor, Tensor]:
+    """What a group norm multiplies by and adds, twice (B, C, 1, 1) float32, found strip by strip."""
+    found = [
+        torch.var_mean(strip.float().unflatten(1, (norm.num_groups, -1)), (2, 3, 4), correction=0)
+        for strip in strips
+    ]
+    rows = torch.tensor([strip.shape[2] for strip in strips], device=strips[0].device)
+    share = (rows / rows.sum()).double()[:, None, None]
+    variances, means = (torch.stack(each).double() for each in zip(*found, strict=True))
+    mean = (share * means).sum(0)
+    variance = (share * (variances + means**2)).sum(0) - mean**2
+    size = norm.num_channels // norm.num_groups
+    scale = (variance + norm.eps).rsqrt().repeat_interleave(size, 1) * norm.weight
+    shift = norm.bias - mean.repeat_interleave(size, 1) * scale
+    return scale.float()[..., None, None], shift.float()[..., None, None]
+
+
 class Resnet(nn.Module):
     """A residual block: (B, C_in, h, w) -> (B, C_out, h, w)."""
 
@@ -49,8 +96,7 @@ class Resnet(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.conv1(F.silu(self.norm1(x), inplace=True))
-        y = self.conv2(F.silu(self.norm2(y), inplace=True))
+        y = convolve(convolve(x, self.norm1, self.conv1), self.norm2, self.conv2)
         return y.add_(x if self.conv_shortcut is None else self.conv_shortcut(x))
 
 
@@ -152,5 +198,4 @@ class Decoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.up_blocks(self.mid_block(self.conv_in(x)))
-        y: Tensor = self.conv_out(F.silu(self.conv_norm_out(x), inplace=True))
-        return y
+        return convolve(x, self.conv_norm_out, self.conv_out)

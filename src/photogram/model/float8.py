@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from photogram.model.linear import Linear
-from photogram.model.packed import FLOAT8, PackedLinear, split_float8
+from photogram.model.packed import FLOAT8, PackedLinear, split_rows
 
 DTYPE: Final = torch.float8_e4m3fn
 _LARGEST: Final = torch.finfo(DTYPE).max  # 448
@@ -69,5 +69,5 @@ class Float8Linear(Linear):
 def _rows_of(layer: Linear, device: torch.device) -> tuple[Tensor, Tensor]:
     """As `quantize` returns a layer's weight, on a device."""
     if isinstance(layer, PackedLinear) and layer.kind == FLOAT8:
-        return split_float8(layer.weight.to(device))
+        return split_rows(layer.weight.to(device), DTYPE)
     return quantize(layer.matrix(device, layer.bias.dtype))

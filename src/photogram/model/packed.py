@@ -1,22 +1,40 @@
 """Weights that stay as small in memory as their file has them, and layers that multiply by them.
 
-In: rows of packed numbers, as GGUF or an 8-bit checkpoint stores them. Out: the numbers, or a product
-with them. A matrix is unpacked whenever it is used, in float32, and rounded once: the results are
-those of a matrix that was unpacked beforehand, to the last bit. It knows no file.
+In: rows of packed numbers, as GGUF or an 8-bit checkpoint stores them, or `model.packing` makes them.
+Out: the numbers, or a product with them. A matrix is unpacked whenever it is used, in float32, and
+rounded once: the results are those of a matrix that was unpacked beforehand, to the last bit. It
+knows no file.
 
-Source: ggml-org/ggml src/ggml-common.h (the blocks) and src/ggml-quants.c `dequantize_row_*`.
+Source: ggml-org/ggml src/ggml-common.h (the blocks) and src/ggml-quants.c `dequantize_row_*`; NF4's
+numbers: "QLoRA: Efficient Finetuning of Quantized LLMs" (arXiv:2305.14314), appendix E.
 """
 
 from collections.abc import Callable
 from typing import Final
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from photogram.model.linear import Linear, linear
 
 FLOAT8: Final = "F8_E4M3"
 """A row of float8 (e4m3) numbers and after them their factor, a float32."""
+
+INT8: Final = "INT8"
+"""The same with numbers from -127 to 127."""
+
+NF4: Final = "NF4"
+"""Blocks of 64 numbers: their largest magnitude in float16, then indices into `NF4_NUMBERS`, two to a
+byte: the first 32 in the low halves."""
+
+NF4_NUMBERS: Final = (
+    -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453,
+    -0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0.0,
+    0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
+    0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
+)  # fmt: skip
+"""Quantiles of a normal distribution, zero among them."""
 
 _SCALE_BYTES: Final = 4
 _NUMBERS_AT_ONCE: Final = 2**20  # on a CPU: a few times as many bytes stay in its caches
@@ -126,6 +144,13 @@ def _q6_k(data: Tensor) -> Tensor:
     return y.flatten(1)
 
 
+def _nf4(data: Tensor) -> Tensor:
+    scale, low = data.split((2, 32), dim=1)
+    numbers = torch.tensor(NF4_NUMBERS, device=data.device)
+    indices = _fields(low, 4).flatten().int()
+    return _halves(scale) * numbers.index_select(0, indices).view(len(data), -1)
+
+
 _BLOCKS: Final[dict[str, tuple[int, int, Callable[[Tensor], Tensor]]]] = {
     "Q4_0": (32, 18, _q4_0),
     "Q4_1": (32, 20, _q4_1),
@@ -137,23 +162,24 @@ _BLOCKS: Final[dict[str, tuple[int, int, Callable[[Tensor], Tensor]]]] = {
     "Q4_K": (256, 144, _q4_k),
     "Q5_K": (256, 176, _q5_k),
     "Q6_K": (256, 210, _q6_k),
+    NF4: (64, 34, _nf4),
 }
-"""GGUF's name of a packing -> numbers of a block, its bytes, and what unpacks blocks."""
+"""GGUF's name of a packing, or ours -> numbers of a block, its bytes, and what unpacks blocks."""
 
 
 def row_bytes(kind: str, columns: int) -> int:
     """Bytes of one packed row of a matrix."""
-    if kind == FLOAT8:
+    if kind in (FLOAT8, INT8):
         return columns + _SCALE_BYTES
     numbers, num_bytes, _ = _BLOCKS[kind]
     return columns // numbers * num_bytes
 
 
-def pack_float8(numbers: Tensor, scale: Tensor) -> Tensor:
-    """Rows in the packing `FLOAT8`.
+def pack_rows(numbers: Tensor, scale: Tensor) -> Tensor:
+    """Rows in the packing `FLOAT8` or `INT8`.
 
     Args:
-        numbers: (L, C) float8_e4m3fn.
+        numbers: (L, C) float8_e4m3fn or int8.
         scale: () or (L, 1) float32, what they are to be multiplied by.
 
     Returns:
@@ -163,10 +189,10 @@ def pack_float8(numbers: Tensor, scale: Tensor) -> Tensor:
     return torch.cat([numbers.view(torch.uint8), factors.view(torch.uint8)], dim=1)
 
 
-def split_float8(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows in the packing `FLOAT8` -> their (L, C) numbers and their (L, 1) float32 factors."""
+def split_rows(rows: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The inverse of `pack_rows`: (L, C) numbers of a dtype and their (L, 1) float32 factors."""
     numbers, scale = rows.split((rows.shape[1] - _SCALE_BYTES, _SCALE_BYTES), dim=1)
-    return numbers.contiguous().view(torch.float8_e4m3fn), scale.contiguous().view(torch.float32)
+    return numbers.contiguous().view(dtype), scale.contiguous().view(torch.float32)
 
 
 def unpack(rows: Tensor, kind: str, dtype: torch.dtype) -> Tensor:
@@ -192,8 +218,11 @@ def unpack(rows: Tensor, kind: str, dtype: torch.dtype) -> Tensor:
 
 def _unpack(rows: Tensor, kind: str) -> Tensor:
     if kind == FLOAT8:
-        numbers, factors = split_float8(rows)
+        numbers, factors = split_rows(rows, torch.float8_e4m3fn)
         return _float8_as_float32(numbers) * factors
+    if kind == INT8:
+        numbers, factors = split_rows(rows, torch.int8)
+        return numbers.float() * factors
     _, num_bytes, unpack_blocks = _BLOCKS[kind]
     return unpack_blocks(rows.reshape(-1, num_bytes)).view(len(rows), -1)
 
@@ -208,7 +237,7 @@ def _float8_as_float32(numbers: Tensor) -> Tensor:
 
 
 def _num_columns(num_bytes: int, kind: str) -> int:
-    if kind == FLOAT8:
+    if kind in (FLOAT8, INT8):
         return num_bytes - _SCALE_BYTES
     numbers, block_bytes, _ = _BLOCKS[kind]
     return num_bytes // block_bytes * numbers
@@ -241,3 +270,25 @@ class PackedLinear(Linear):
 
     def prepack(self) -> None:
         """Nothing: oneDNN's order is of unpacked numbers."""
+
+
+class PackedMatrix(nn.Module):
+    """A matrix without a bias that is unpacked at every product, for a network of a library.
+
+    Args:
+        kind: How the rows are packed.
+        rows: (L, row_bytes(kind, C)) uint8.
+    """
+
+    weight = None
+    """There is none to look at: T5 asks for its dtype."""
+
+    def __init__(self, kind: str, rows: Tensor) -> None:
+        super().__init__()
+        self.kind = kind
+        self.register_buffer("rows", rows)
+        self.rows: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., C) -> (..., L)."""
+        return F.linear(x, unpack(self.rows, self.kind, x.dtype))

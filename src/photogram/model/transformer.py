@@ -11,8 +11,8 @@ picture is bitwise the same alone and among others.
 Source: black-forest-labs/flux src/flux/model.py `Flux`, with its names.
 """
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from photogram.model.adapters import Adapters, add_updates, multiply
 from photogram.model.attention import Packing
-from photogram.model.float8 import Float8Linear
 from photogram.model.layers import (
     DoubleStreamBlock,
     LastLayer,
@@ -31,6 +30,16 @@ from photogram.model.layers import (
 )
 from photogram.model.linear import Linear, linear
 from photogram.model.params import TIME_EMBED_DIM, FluxParams
+
+ALL = slice(None)
+
+
+class BlockMods(NamedTuple):
+    """The modulation of one step: of every double block, every single block and the last layer."""
+
+    double: list[list[Mods]]
+    single: list[list[Mods]]
+    last: list[Mods]
 
 
 class Flux(nn.Module):
@@ -76,33 +85,67 @@ class Flux(nn.Module):
         Returns:
             (sum of packing.img, out_channels).
         """
-        double_mods, single_mods, last_mods = self._mods_of_blocks(mods)
+        of_blocks = self.mods_of_blocks(mods)
         img = multiply(self.img_in, img, packing.img, adapters)
         txt = multiply(self.txt_in, txt, packing.txt, adapters)
+        img, txt = self.run_doubles(img, txt, pe, of_blocks, packing, adapters)
+        img = self.run_singles(img, txt, pe, of_blocks, packing, adapters)
+        return self.end(img, of_blocks, packing, adapters)
 
-        for double, mod in zip(self.double_blocks, double_mods, strict=True):
+    def run_doubles(
+        self,
+        img: Tensor,
+        txt: Tensor,
+        pe: Sequence[Tensor],
+        mods: BlockMods,
+        packing: Packing,
+        adapters: Sequence[Adapters],
+        which: slice = ALL,
+    ) -> tuple[Tensor, Tensor]:
+        """Both streams after double blocks: (sum of packing.img, C) and (sum of packing.txt, C)."""
+        for double, mod in zip(self.double_blocks[which], mods.double[which], strict=True):
             img, txt = double(img, txt, mod, pe, packing, adapters)
+        return img, txt
 
-        if self.single_blocks:
-            *inner, last = zip(self.single_blocks, single_mods, strict=True)
-            x = packing.join(txt, img)
-            for single, mod in inner:
-                x = single(x, mod, pe, packing, adapters, image_only=False)
-            single, mod = last
-            img = single(x, mod, pe, packing, adapters, image_only=True)
+    def run_singles(
+        self,
+        img: Tensor,
+        txt: Tensor,
+        pe: Sequence[Tensor],
+        mods: BlockMods,
+        packing: Packing,
+        adapters: Sequence[Adapters],
+    ) -> Tensor:
+        """The image stream after all single blocks: (sum of packing.img, C)."""
+        if not self.single_blocks:
+            return img
+        *inner, last = zip(self.single_blocks, mods.single, strict=True)
+        x = packing.join(txt, img)
+        for single, mod in inner:
+            x = single(x, mod, pe, packing, adapters, image_only=False)
+        single, mod = last
+        image: Tensor = single(x, mod, pe, packing, adapters, image_only=True)
+        return image
 
-        velocity: Tensor = self.final_layer(img, last_mods, packing.img, adapters)
+    def end(
+        self, img: Tensor, mods: BlockMods, packing: Packing, adapters: Sequence[Adapters]
+    ) -> Tensor:
+        """The velocity that the image stream becomes behind the last block."""
+        velocity: Tensor = self.final_layer(img, mods.last, packing.img, adapters)
         return velocity
 
-    def quantize(self, device: torch.device) -> None:
-        """Move the blocks' linear layers to a device, in float8, all but the modulation.
+    def replace(self, make: Callable[[Linear], Linear]) -> None:
+        """Put other linear layers into the blocks, all but the modulation.
 
         They are nearly all of a step's products; what comes before and after the blocks stays.
+
+        Args:
+            make: A layer -> the one that shall be in its place.
         """
         for block in (*self.double_blocks, *self.single_blocks):
             for name, layer in list(block.named_modules()):
                 if isinstance(layer, Linear) and "mod" not in name:
-                    block.set_submodule(name, Float8Linear(layer, device))
+                    block.set_submodule(name, make(layer))
 
     def prepack(self) -> None:
         """Bring all weights into the CPU's order; afterwards they can be neither saved nor moved."""
@@ -146,10 +189,8 @@ class Flux(nn.Module):
         vectors[:, 1::3] += 1
         return vectors
 
-    def _mods_of_blocks(
-        self, mods: Sequence[Tensor]
-    ) -> tuple[list[list[Mods]], list[list[Mods]], list[Mods]]:
-        """Per request all vectors -> per block every request's: doubles, singles, last layer."""
+    def mods_of_blocks(self, mods: Sequence[Tensor]) -> BlockMods:
+        """Per request all vectors of this step -> per block every request's."""
         vectors = [mod.unbind() for mod in mods]
         num_double, num_single = 12 * self.params.depth, 3 * self.params.depth_single_blocks
         end = num_double + num_single
@@ -157,7 +198,9 @@ class Flux(nn.Module):
         def blocks(start: int, stop: int, size: int) -> list[list[Mods]]:
             return [[each[i : i + size] for each in vectors] for i in range(start, stop, size)]
 
-        return blocks(0, num_double, 12), blocks(num_double, end, 3), blocks(end, end + 2, 2)[0]
+        return BlockMods(
+            blocks(0, num_double, 12), blocks(num_double, end, 3), blocks(end, end + 2, 2)[0]
+        )
 
 
 def _multiply(layer: Linear, cond: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from photogram.model.adapters import Adapters
 from photogram.model.attention import Packing
+from photogram.model.step_cache import Remembered, StepCache
 from photogram.sampling.solver import euler_step
 
 
@@ -33,6 +34,7 @@ class Denoising:
         prompt_truncated: Some of them were cut off.
         adapters: What it is painted with beside the network.
         velocity: (L, C), that of the last step; None before the first.
+        remembered: What a step cache keeps for the next step; None before the first, and without.
     """
 
     img: Tensor
@@ -47,6 +49,7 @@ class Denoising:
     adapters: Adapters = ()
     step: int = 0
     velocity: Tensor | None = None
+    remembered: Remembered | None = None
 
     @property
     def num_steps(self) -> int:
@@ -80,39 +83,43 @@ class Transformer(Protocol):
 
 
 def step_batch(
-    transformer: Transformer, batch: Sequence[Denoising], *, alone: bool = False
+    transformer: Transformer | StepCache, batch: Sequence[Denoising], *, alone: bool = False
 ) -> None:
     """One Euler step of every picture of the batch.
 
     Args:
-        transformer: The network.
+        transformer: The network, perhaps with a cache.
         batch: At least one picture, none of them done.
         alone: Each in a pass of the network of its own, instead of all in one.
     """
     passes = [[item] for item in batch] if alone else [batch]
-    velocities = [velocity for each in passes for velocity in _velocities(transformer, each)]
+    found = [velocity for each in passes for velocity in _velocities(transformer, each)]
     moved = [
         euler_step(item.img, velocity, *item.sigmas[item.step : item.step + 2])
-        for item, velocity in zip(batch, velocities, strict=True)
+        for item, (velocity, _) in zip(batch, found, strict=True)
     ]
     # all or none: a step that ran out of memory half-way is run again
-    for item, img, velocity in zip(batch, moved, velocities, strict=True):
+    for item, img, (velocity, remembered) in zip(batch, moved, found, strict=True):
         item.img = img
         item.velocity = velocity
+        item.remembered = remembered
         item.step += 1
 
 
-def _velocities(transformer: Transformer, batch: Sequence[Denoising]) -> Sequence[Tensor]:
+def _velocities(
+    transformer: Transformer | StepCache, batch: Sequence[Denoising]
+) -> list[tuple[Tensor, Remembered | None]]:
+    """Of every picture its velocity, and what a cache shall remember."""
     packing = Packing(
         img=tuple(len(item.img) for item in batch), txt=tuple(len(item.txt) for item in batch)
     )
-    velocities = transformer(
-        img=torch.cat([item.img for item in batch]).to(batch[0].txt.dtype),
-        txt=torch.cat([item.txt for item in batch]),
-        pe=[item.pe for item in batch],
-        mods=[item.mods[item.step] for item in batch],
-        packing=packing,
-        adapters=[item.adapters for item in batch] if any(item.adapters for item in batch) else (),
-    )
-    pieces: Sequence[Tensor] = velocities.split(packing.img)
-    return pieces
+    img = torch.cat([item.img for item in batch]).to(batch[0].txt.dtype)
+    txt = torch.cat([item.txt for item in batch])
+    pe, mods = [item.pe for item in batch], [item.mods[item.step] for item in batch]
+    adapters = [item.adapters for item in batch] if any(item.adapters for item in batch) else ()
+    remembered: Sequence[Remembered | None] = [item.remembered for item in batch]
+    if isinstance(transformer, StepCache):
+        velocities, remembered = transformer(img, txt, pe, mods, packing, adapters, remembered)
+    else:
+        velocities = transformer(img, txt, pe, mods, packing, adapters)
+    return list(zip(velocities.split(packing.img), remembered, strict=True))

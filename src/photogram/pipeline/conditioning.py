@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from photogram.weights.load import Networks
-from photogram.weights.plan import PROMPTS_KEPT
+from photogram.weights.sizes import PROMPTS_KEPT
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,21 +17,28 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from photogram.core.errors import EngineFailedError, ErrorDetail, InvalidRequestError
+from photogram.core.errors import (
+    ConfigurationError,
+    EngineFailedError,
+    ErrorDetail,
+    InvalidRequestError,
+)
 from photogram.core.messages import ModelInfo
 from photogram.model.adapters import Adapter, Adapters, Scaled
 from photogram.model.rope import rope
+from photogram.model.step_cache import StepCache
 from photogram.pipeline.adapters import AdapterShelf
 from photogram.pipeline.batch import Denoising, Transformer, step_batch
 from photogram.pipeline.conditioning import Conditioner, Conditioning
 from photogram.pipeline.cuda import CudaFlux, multiply_float32_exactly
-from photogram.pipeline.device import choose_device, choose_dtype, plan_for
+from photogram.pipeline.device import choose_device, choose_precision, plan_for
 from photogram.pipeline.preview import LinearDecoder
 from photogram.sampling import latents
 from photogram.sampling.schedule import Schedule, make_schedule
 from photogram.sampling.solver import clean_estimate
 from photogram.weights.load import Networks, load
 from photogram.weights.locate import Checkpoint, inspect
+from photogram.weights.plan import Plan
 
 DEFAULT_GUIDANCE = 3.5
 DEFAULT_SEED = 46588
@@ -49,9 +56,10 @@ class Pipeline:
         checkpoint: What the folder holds.
         networks: Its networks, loaded.
         device: Where they run.
-        dtype: Their precision; of float8, the blocks' alone, the rest being bfloat16.
+        plan: Their precision, and what of them is where.
         deterministic: On a GPU, every picture of a batch takes its step alone, so that its numbers
             do not depend on the others. On a CPU they never do.
+        step_cache: As in `from_pretrained`.
     """
 
     def __init__(
@@ -59,19 +67,22 @@ class Pipeline:
         checkpoint: Checkpoint,
         networks: Networks,
         device: torch.device,
-        dtype: torch.dtype,
+        plan: Plan,
         *,
         deterministic: bool = False,
+        step_cache: float = 0.0,
     ) -> None:
         self.checkpoint = checkpoint
         self.device = device
-        self.dtype = dtype
-        self._model = checkpoint.model.in_precision(str(dtype).removeprefix("torch."))
+        self.plan = plan
+        self._model = checkpoint.model.in_precision(plan.precision).with_step_cache(step_cache)
         self._networks = networks
-        self._transformer: Transformer = networks.transformer
+        self._transformer: Transformer | StepCache = networks.transformer
         if device.type == "cuda":
             multiply_float32_exactly()
             self._transformer = CudaFlux(networks.transformer)
+        if step_cache:
+            self._transformer = StepCache(networks.transformer, step_cache)
         self._steps_alone = deterministic and device.type == "cuda"
         self._condition = Conditioner(
             networks, checkpoint.clip_tokens, self.model.max_text_tokens, device
@@ -85,32 +96,43 @@ class Pipeline:
         cls,
         path: Path | str,
         device: str = "auto",
-        dtype: torch.dtype | None = None,
+        dtype: torch.dtype | str | None = None,
         *,
+        memory: int | None = None,
         deterministic: bool = False,
+        step_cache: float = 0.0,
     ) -> "Pipeline":
-        """Load a checkpoint folder in diffusers' FluxPipeline layout.
+        """Load a checkpoint.
 
         Args:
             path: A checkpoint folder, or its transformer's file.
             device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-            dtype: Of all networks; None takes bfloat16 where the device computes in it, else
-                float32. float32 paints what diffusers paints in float32. float8_e4m3fn, for GPUs,
-                is the blocks' alone, faster and approximate.
+            dtype: The precision, as a word or in torch's words; None takes bfloat16 where the
+                device computes in it, else float32, which paints what diffusers paints in float32.
+                ``float8_e4m3fn`` (for GPUs), ``int8`` and ``nf4`` are approximate: of the blocks'
+                weights, the rest being bfloat16.
+            memory: Bytes that may be taken at most; None: all that the device has.
             deterministic: A picture is the same to the last bit whatever is painted beside it; on a
                 CPU it always is, on a GPU batches then gain nothing.
+            step_cache: Above 0: a step whose first block changes by a smaller share than this since
+                the last whole step skips the others; approximate.
 
         Raises:
             CheckpointError: The folder cannot be served; the message says why.
-            ConfigurationError: There is no such device, or it has too little memory.
+            ConfigurationError: There is no such device or precision, or too little memory.
         """
         checkpoint = inspect(Path(path))
         where = choose_device(device)
-        precision = dtype or choose_dtype(where)
-        plan = plan_for(checkpoint, where, precision)
-        others = torch.bfloat16 if precision == torch.float8_e4m3fn else precision
+        if step_cache and not checkpoint.transformer.depth:
+            raise ConfigurationError(
+                f"a step cache looks at the first double block, and {checkpoint.model.name} has none"
+            )
+        plan = plan_for(checkpoint, where, choose_precision(where, dtype), memory)
+        others = torch.float32 if plan.precision == "float32" else torch.bfloat16
         networks = load(checkpoint, where, others, plan)
-        return cls(checkpoint, networks, where, precision, deterministic=deterministic)
+        return cls(
+            checkpoint, networks, where, plan, deterministic=deterministic, step_cache=step_cache
+        )
 
     @property
     def model(self) -> ModelInfo:

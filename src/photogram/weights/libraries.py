@@ -17,11 +17,14 @@ from torch import nn
 
 from photogram.core.errors import CheckpointError
 from photogram.model.decoder import Decoder, DecoderParams, upsampling_kernel
+from photogram.model.packed import INT8, PackedMatrix
+from photogram.model.packing import pack
 from photogram.weights import autoencoder as keymap
 from photogram.weights.components import Autoencoder
 from photogram.weights.files.reader import TensorReader
 from photogram.weights.packing import sources_of
 from photogram.weights.parts import Part
+from photogram.weights.sizes import is_packed_in_text
 
 _TEXT_ENCODERS = {
     "text_encoder": (transformers.CLIPTextModel, transformers.CLIPTextConfig),
@@ -70,6 +73,13 @@ def load_text_encoder(part: Part, dtype: torch.dtype) -> Any:
     except Exception as error:
         raise _not_loaded(part.place, error) from error
     return _checked(part.place, network, found)
+
+
+def pack_text_encoder(t5: Any) -> None:
+    """Keep the matrices of T5's blocks as int8, and unpack them whenever they are used."""
+    for name, layer in list(t5.named_modules()):
+        if isinstance(layer, nn.Linear) and is_packed_in_text(f"{name}.weight"):
+            t5.set_submodule(name, PackedMatrix(INT8, pack(layer.weight.float(), INT8)))
 
 
 def decoder_of(vae: Any, place: Path) -> nn.Module:

@@ -11,7 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from photogram.model.packed import PackedLinear, pack_float8
+from photogram.model.float8 import Float8Linear
+from photogram.model.linear import Linear
+from photogram.model.packed import PackedLinear, pack_rows
+from photogram.model.packing import Int8Linear, int8_multiplies, pack
 from photogram.model.transformer import Flux
 from photogram.weights.files.header import TensorHeader
 from photogram.weights.files.reader import TensorReader
@@ -21,11 +24,20 @@ from photogram.weights.libraries import (
     load_autoencoder,
     load_text_encoder,
     load_tokenizer,
+    pack_text_encoder,
     quiet,
 )
 from photogram.weights.locate import Checkpoint
-from photogram.weights.packing import FLOAT8, packing_of, sources_of
-from photogram.weights.plan import Plan, is_in_float8, is_modulation
+from photogram.weights.packing import (
+    FLOAT8,
+    INT8,
+    NF4,
+    is_modulation,
+    packing_of,
+    quantised_as,
+    sources_of,
+)
+from photogram.weights.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +80,11 @@ def load(
         vae = load_autoencoder(parts["vae"], checkpoint.autoencoder, dtype)
         vae.to(device=device, memory_format=torch.channels_last)
         decoder = decoder_of(vae, parts["vae"].place)
-        encoders = [
-            load_text_encoder(parts[name], dtype).to(text_device)
-            for name in ("text_encoder", "text_encoder_2")
-        ]
+        clip = load_text_encoder(parts["text_encoder"], dtype)
+        t5 = load_text_encoder(parts["text_encoder_2"], dtype)
+        if plan is not None and plan.precision in ("int8", "nf4"):
+            pack_text_encoder(t5)
+        encoders = [encoder.to(text_device) for encoder in (clip, t5)]
         tokenizers = [
             load_tokenizer(folder / name, class_name, encoder)
             for name, class_name, encoder in zip(
@@ -95,30 +108,50 @@ def load_transformer(
         for entry in entries(checkpoint.transformer, part.layout):
             sources = sources_of(entry, part.tensors)
             kind = packing_of(entry, sources)
-            if kind is None or not _stays_packed(entry, kind, plan):
-                tensors = [reader.numbers(source, dtype) for source in sources]
-                tensor = _assemble(entry, tensors).view(entry.shape)
-            else:
+            wanted = None if plan is None else quantised_as(entry, plan.precision)
+            if kind is not None and _stays_packed(kind, wanted, plan):
                 tensor = _assemble(entry, [_packed_rows(reader, source) for source in sources])
                 _make_packed(transformer, entry, kind)
+            elif wanted in (INT8, NF4):
+                numbers = [reader.numbers(source, torch.float32) for source in sources]
+                tensor = pack(_assemble(entry, numbers), wanted)
+                _make_packed(transformer, entry, wanted)
+            else:
+                tensors = [reader.numbers(source, dtype) for source in sources]
+                tensor = _assemble(entry, tensors).view(entry.shape)
             state[entry.name] = _place(entry, tensor, device, plan)
     # assign: the module's own tensors are on the meta device and hold nothing to copy into
     transformer.load_state_dict(state, strict=True, assign=True)
-    if plan is not None and plan.precision == "float8_e4m3fn":
-        transformer.quantize(device)
+    if plan is not None:
+        _quantize(transformer, device, plan)
     return transformer.eval().requires_grad_(requires_grad=False)
 
 
-def _stays_packed(entry: Entry, kind: str, plan: Plan | None) -> bool:
+def _stays_packed(kind: str, wanted: str | None, plan: Plan | None) -> bool:
+    """Whether a matrix stays as its file packs it; `wanted` is what the precision asks for."""
     if plan is None or plan.is_packed:
         return True
-    # `Flux.quantize` then takes the file's own float8 numbers instead of finding new ones
-    return plan.precision == "float8_e4m3fn" and kind == FLOAT8 and is_in_float8(entry)
+    # `Float8Linear` then takes the file's own float8 numbers instead of finding new ones
+    return kind == wanted == FLOAT8
+
+
+def _quantize(transformer: Flux, device: torch.device, plan: Plan) -> None:
+    """Have the blocks multiply in eight bits, where the device does and the plan says so."""
+    if plan.precision == "float8_e4m3fn":
+        transformer.replace(lambda layer: Float8Linear(layer, device))
+    elif plan.precision in ("int8", "nf4") and device.type == "cpu" and int8_multiplies():
+        transformer.replace(_as_int8)
+
+
+def _as_int8(layer: Linear) -> Linear:
+    if isinstance(layer, PackedLinear) and layer.kind == INT8:
+        return Int8Linear(layer)
+    return layer
 
 
 def _packed_rows(reader: TensorReader, source: TensorHeader) -> Tensor:
     if source.dtype == FLOAT8:
-        return pack_float8(reader.plain(source), reader.scales(source))
+        return pack_rows(reader.plain(source), reader.scales(source))
     return reader.rows(source)
 
 
@@ -142,6 +175,6 @@ def _place(entry: Entry, tensor: Tensor, device: torch.device, plan: Plan | None
     if plan is not None and not plan.has_modulation and is_modulation(entry.name):
         # pinned memory is copied while the GPU computes
         return tensor.pin_memory() if device.type == "cuda" else tensor
-    if plan is not None and plan.precision == "float8_e4m3fn" and is_in_float8(entry):
-        return tensor  # `Flux.quantize` moves it, in half its bytes
+    if plan is not None and quantised_as(entry, plan.precision) == FLOAT8:
+        return tensor  # `Float8Linear` moves it, in half its bytes
     return tensor.to(device)

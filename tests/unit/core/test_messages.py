@@ -33,6 +33,8 @@ def test_quarter_size_halves_both_sides_to_the_multiple(
 
 def test_an_approximate_precision_is_in_the_models_name() -> None:
     assert MODEL.in_precision("float8_e4m3fn").slug == "m-fp8"
+    assert MODEL.in_precision("nf4").with_step_cache(0.1).slug == "m-nf4-cache"
+    assert MODEL.with_step_cache(0.0) == MODEL
     for exact in ("auto", "bfloat16", "float32"):
         assert MODEL.in_precision(exact) == MODEL
 

@@ -26,6 +26,9 @@ def test_flag_wins_over_environment_and_environment_over_default(
         ("PHOTOGRAM_QUEUE_LIMIT", "0"),
         ("PHOTOGRAM_DEVICE", "tpu"),
         ("PHOTOGRAM_PRICE_PER_STEP", "-1"),
+        ("PHOTOGRAM_MEMORY", "16"),
+        ("PHOTOGRAM_MEMORY", "16KiB"),
+        ("PHOTOGRAM_STEP_CACHE", "1.5"),
         ("PHOTOGRAM_JOB_TIMEOUT_S", "nan"),
         ("PHOTOGRAM_FIRST_CREDITS", "0.0000001"),
         ("PHOTOGRAM_HOST", ""),
@@ -84,3 +87,11 @@ def test_every_setting_is_in_the_guide_with_its_default_and_meaning() -> None:
         default = "" if field.default is None else str(field.default)
         row = f"| `{ENV_PREFIX}{name.upper()}` | {default} | {field.description} |"
         assert row in guide
+
+
+@pytest.mark.parametrize(
+    ("given", "num_bytes"),
+    [("16GiB", 2**34), ("0.5 GiB", 2**29), ("24GB", 24 * 10**9), ("512MiB", 2**29)],
+)
+def test_memory_has_a_unit(given: str, num_bytes: int) -> None:
+    assert load_settings(memory=given).memory == num_bytes

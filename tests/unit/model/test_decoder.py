@@ -1,9 +1,17 @@
 import pytest
 import torch
 from diffusers import AutoencoderKL
+from torch import nn
 from torch.nn import functional
 
-from photogram.model.decoder import Decoder, DecoderParams, Upsample, upsampling_kernel
+from photogram.model.decoder import (
+    NUMBERS_AT_ONCE,
+    Decoder,
+    DecoderParams,
+    Upsample,
+    convolve,
+    upsampling_kernel,
+)
 from tests.tiny import scaled
 
 
@@ -51,3 +59,17 @@ def test_decoder_equals_diffusers(
     latents = torch.randn(1, 4, 6, 4)
     expected = theirs(latents)
     assert torch.allclose(ours(latents), expected, atol=1e-5 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_strips_share_the_whole_pictures_norms(dtype: torch.dtype) -> None:
+    norm, conv = nn.GroupNorm(4, 32), nn.Conv2d(32, 2, 3, padding=1)
+    layers = nn.Sequential(norm, nn.SiLU(), conv).to(dtype).requires_grad_(requires_grad=False)
+    norm.weight.uniform_(0.5, 1.5)
+    norm.bias.normal_()
+    x = torch.rand(1, 32, 1021, 519) + torch.arange(1021)[:, None] / 100  # every row is another
+    x = x.to(dtype, memory_format=torch.channels_last)
+    assert x.numel() > NUMBERS_AT_ONCE
+    expected = layers(x).float()
+    near = 1e-4 if dtype == torch.float32 else 1e-2
+    assert (convolve(x, norm, conv).float() - expected).abs().max() < near * expected.abs().max()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from photogram.model.float8 import Float8Linear
 from photogram.model.linear import Linear
-from photogram.model.packed import FLOAT8, PackedLinear, pack_float8, row_bytes, unpack
+from photogram.model.packed import FLOAT8, PackedLinear, pack_rows, row_bytes, unpack
 from photogram.weights.files.header import BLOCKS, PACKED
 
 SCALES = {  # bytes of a block that are float16 factors: any other bytes may be anything
@@ -58,7 +58,7 @@ def test_large_matrices_are_unpacked_in_pieces() -> None:
 def test_layer_gives_what_an_unpacked_one_gives(kind: str, dtype: torch.dtype) -> None:
     if kind == FLOAT8:
         numbers = torch.randn(48, 256).to(torch.float8_e4m3fn)
-        rows = pack_float8(numbers, torch.rand(48, 1))
+        rows = pack_rows(numbers, torch.rand(48, 1))
     else:
         rows = torch.from_numpy(random_rows(kind, 48, 256))
     packed = PackedLinear(kind, 256, 48)
@@ -76,7 +76,7 @@ def test_layer_gives_what_an_unpacked_one_gives(kind: str, dtype: torch.dtype) -
 @pytest.mark.parametrize("scale", [torch.tensor(0.25), torch.rand(48, 1)])
 def test_float8_rows_are_numbers_times_factors(scale: torch.Tensor) -> None:
     numbers = torch.randn(48, 32).to(torch.float8_e4m3fn)
-    rows = pack_float8(numbers, scale)
+    rows = pack_rows(numbers, scale)
     assert rows.shape == (48, row_bytes(FLOAT8, 32))
     assert torch.equal(unpack(rows, FLOAT8, torch.float32), numbers.float() * scale)
 
@@ -85,7 +85,7 @@ def test_float8_layer_takes_the_files_own_numbers() -> None:
     """Quantising them again would find other factors, and other numbers."""
     numbers, scale = torch.randn(48, 32).to(torch.float8_e4m3fn), torch.rand(48, 1)
     layer = PackedLinear(FLOAT8, 32, 48)
-    rows = pack_float8(numbers, scale)
+    rows = pack_rows(numbers, scale)
     layer.load_state_dict({"weight": rows, "bias": torch.zeros(48)}, assign=True)
     float8 = Float8Linear(layer, torch.device("cpu"))
     assert torch.equal(float8.weight.view(torch.uint8), numbers.view(torch.uint8))

@@ -5,7 +5,12 @@ import pytest
 import torch
 
 import photogram
-from photogram.core.errors import CheckpointError, EngineFailedError, InvalidRequestError
+from photogram.core.errors import (
+    CheckpointError,
+    ConfigurationError,
+    EngineFailedError,
+    InvalidRequestError,
+)
 from photogram.pipeline.flux import Pipeline
 from tests.tiny import write_checkpoint
 
@@ -50,6 +55,43 @@ def test_bfloat16_paints_nearly_the_same(folder: Path, pipeline: Pipeline) -> No
     a = np.asarray(fast.generate("a red cat", steps=4)).astype(float)
     b = np.asarray(pipeline.generate("a red cat", steps=4)).astype(float)
     assert np.abs(a - b).mean() < 4
+
+
+@pytest.mark.parametrize("precision", ["int8", "nf4"])
+def test_packed_weights_paint_nearly_the_same(
+    folder: Path, pipeline: Pipeline, precision: str
+) -> None:
+    small = Pipeline.from_pretrained(folder, device="cpu", dtype=precision)
+    assert small.model.slug == f"{pipeline.model.slug}-{precision}"
+    a = np.asarray(small.generate("a red cat", steps=4)).astype(float)
+    b = np.asarray(pipeline.generate("a red cat", steps=4)).astype(float)
+    assert 0 < np.abs(a - b).mean() < 8
+
+
+def test_step_cache_paints_nearly_the_same_and_in_any_batch_alike(folder: Path) -> None:
+    exact, cached = (
+        Pipeline.from_pretrained(folder, "cpu", "float32", step_cache=share) for share in (0, 1)
+    )
+    assert cached.model.slug == f"{exact.model.slug}-cache"
+    alone, among, mate = (
+        cached.start(prompt, 64, side, 6, 3.5, 1)
+        for prompt, side in (("a red cat", 64), ("a red cat", 64), ("a dog", 32))
+    )
+    memories = []
+    for _ in range(6):
+        cached.step([alone])
+        cached.step([mate, among])
+        memories.append(among.remembered)
+        assert torch.equal(alone.img, among.img)
+    assert len({id(memory) for memory in memories}) < 6  # some steps were skipped
+    picture = np.asarray(exact.generate("a red cat", steps=6, seed=1)).astype(float)
+    assert 0 < np.abs(cached.decode(among) - picture).mean() < 32
+
+
+def test_step_cache_needs_a_first_double_block(tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "tiny", num_layers=0)
+    with pytest.raises(ConfigurationError, match="double block"):
+        Pipeline.from_pretrained(folder, "cpu", step_cache=0.1)
 
 
 def test_denoising_counts_its_steps_and_tokens(pipeline: Pipeline) -> None:

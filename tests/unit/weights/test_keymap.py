@@ -18,8 +18,8 @@ from torch import Tensor
 from photogram.model.transformer import Flux
 from photogram.weights import autoencoder, keymap
 from photogram.weights.components import read_autoencoder
-from photogram.weights.plan import FLUX_DEV
 from photogram.weights.published import published_config
+from photogram.weights.sizes import FLUX_DEV
 
 DEV = FLUX_DEV.transformer
 SCHNELL = dataclasses.replace(DEV, guidance_embed=False)

@@ -11,9 +11,12 @@ from diffusers import FluxTransformer2DModel
 from safetensors.torch import load_file, save_file
 
 from photogram.core.errors import CheckpointError
+from photogram.model.packed import PackedLinear
 from photogram.weights.load import load, load_transformer
 from photogram.weights.locate import inspect
-from photogram.weights.plan import is_modulation, make_plan, shapes_of, transformer_bytes
+from photogram.weights.packing import Precision, is_modulation
+from photogram.weights.plan import make_plan
+from photogram.weights.sizes import shapes_of, transformer_bytes
 from tests import forms
 from tests.tiny import write_checkpoint
 
@@ -52,6 +55,35 @@ def test_tensors_are_placed_as_planned(folder: Path) -> None:
     assert core == transformer_bytes(checkpoint.transformer, "float8_e4m3fn")[0]
     everything = load_transformer(checkpoint, device, torch.bfloat16).state_dict()
     assert {tensor.device.type for tensor in everything.values()} == {"meta"}
+
+
+@pytest.mark.parametrize("precision", ["int8", "nf4"])
+def test_weights_are_packed_at_load_in_the_bytes_that_are_planned(
+    folder: Path, precision: Precision
+) -> None:
+    """The meta device stands for one that does not multiply in int8."""
+    checkpoint, device = inspect(folder), torch.device("meta")
+    plan = make_plan(shapes_of(checkpoint), precision)
+    transformer = load_transformer(checkpoint, device, torch.bfloat16, plan)
+    num_bytes = sum(tensor.nbytes for tensor in transformer.state_dict().values())
+    assert num_bytes == sum(transformer_bytes(checkpoint.transformer, precision))
+    kinds = {each.kind for each in transformer.modules() if isinstance(each, PackedLinear)}
+    assert kinds == ({"INT8"} if precision == "int8" else {"INT8", "NF4"})
+
+
+def test_t5_is_packed_with_the_transformer(folder: Path) -> None:
+    checkpoint = inspect(folder)
+    exact = load(checkpoint, CPU, torch.float32)
+    packed = load(checkpoint, CPU, torch.float32, make_plan(shapes_of(checkpoint), "int8"))
+    sizes = [
+        sum(tensor.nbytes for tensor in networks.text_encoder_2.state_dict().values())
+        for networks in (exact, packed)
+    ]
+    numbers, rows = shapes_of(checkpoint).text_matrices
+    assert sizes[0] - sizes[1] == 3 * numbers - 4 * rows
+    ids = torch.tensor([[5, 6, 7, 1]])
+    a, b = (networks.text_encoder_2(ids)[0] for networks in (exact, packed))
+    assert 0 < (a - b).norm() < 0.03 * a.norm()
 
 
 def test_shards_and_one_file_give_the_same_transformer(folder: Path) -> None:

@@ -13,27 +13,24 @@ from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 from photogram.model import packed
 from photogram.model.attention import Packing
 from photogram.model.decoder import Decoder, DecoderParams
-from photogram.model.packed import PackedLinear
+from photogram.model.float8 import Float8Linear
+from photogram.model.packed import INT8, NF4, PackedLinear
 from photogram.model.rope import rope
 from photogram.model.transformer import Flux
 from photogram.sampling.latents import position_ids
 from photogram.weights.files.header import PACKED as PACKED_TYPES
-from photogram.weights.plan import (
+from photogram.weights.packing import Precision, is_modulation
+from photogram.weights.plan import GIB, choose_plan, least_plan, make_plan
+from photogram.weights.sizes import (
     FLUX_DEV,
-    GIB,
-    Precision,
-    choose_plan,
     decode_bytes,
-    host_bytes,
-    is_modulation,
-    least_plan,
-    make_plan,
-    step_bytes,
+    num_tokens,
+    token_bytes,
     transformer_bytes,
     unpacking_bytes,
 )
 
-PRECISIONS: list[Precision] = ["bfloat16", "float8_e4m3fn"]
+PRECISIONS: list[Precision] = ["bfloat16", "float8_e4m3fn", "int8", "nf4"]
 
 
 def count(module: nn.Module) -> int:
@@ -45,11 +42,11 @@ def flux_on_meta(precision: Precision, **shrink: int) -> Flux:
     with torch.device("meta"):
         flux = Flux(params).to(torch.bfloat16)
     if precision == "float8_e4m3fn":
-        flux.quantize(torch.device("meta"))
+        flux.replace(lambda layer: Float8Linear(layer, torch.device("meta")))
     return flux
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", ["bfloat16", "float8_e4m3fn"])
 def test_transformers_bytes_are_those_of_its_tensors(precision: Precision) -> None:
     flux = flux_on_meta(precision)
     sizes = {name: tensor.nbytes for name, tensor in flux.state_dict().items()}
@@ -102,14 +99,32 @@ def test_larger_devices_hold_more(precision: Precision) -> None:
     assert weights == sorted(weights)
     for gib, plan in zip((4, 16, 24, 48, 80), plans, strict=True):
         assert plan is None or plan.peak_bytes <= gib * GIB
-    everything = make_plan(FLUX_DEV, precision, has_text=True, has_modulation=True)
-    assert plans[-1] == everything
+    whole, everything = plans[-1], make_plan(FLUX_DEV, precision)
+    assert whole is not None
+    assert dataclasses.replace(whole, most_tokens=everything.most_tokens) == everything
 
 
-def test_bfloat16_needs_24_gib_and_float8_16() -> None:
+def test_steps_are_shared_as_far_as_the_memory_goes() -> None:
+    least = least_plan(FLUX_DEV, "int8", is_host=True)
+    assert least.most_tokens == num_tokens(FLUX_DEV)
+    more = 1000 * token_bytes(FLUX_DEV, "int8")
+    plan = choose_plan(FLUX_DEV, "int8", least.peak_bytes + more, is_host=True)
+    assert plan is not None
+    assert plan.most_tokens == least.most_tokens + 1000
+
+
+def test_bfloat16_needs_24_gib_and_eight_bits_16() -> None:
     assert choose_plan(FLUX_DEV, "bfloat16", 16 * GIB) is None
     assert choose_plan(FLUX_DEV, "bfloat16", 24 * GIB) is not None
     assert choose_plan(FLUX_DEV, "float8_e4m3fn", 16 * GIB) is not None
+    assert choose_plan(FLUX_DEV, "int8", 16 * GIB) is not None
+    assert choose_plan(FLUX_DEV, "nf4", 12 * GIB) is not None
+
+
+def test_nf4_fits_a_host_of_16_gib() -> None:
+    assert choose_plan(FLUX_DEV, "nf4", 16 * GIB, is_host=True) is not None
+    assert choose_plan(FLUX_DEV, "int8", 16 * GIB, is_host=True) is None
+    assert choose_plan(FLUX_DEV, "int8", 24 * GIB, is_host=True) is not None
 
 
 PACKED = dataclasses.replace(FLUX_DEV, packed_bytes=(5 * GIB, 2 * GIB))
@@ -151,9 +166,11 @@ def test_least_plan_is_the_smallest() -> None:
 
 def test_weights_on_a_cpu_are_counted() -> None:
     num_parameters = 11_901_408_320 + FLUX_DEV.text_parameters + FLUX_DEV.vae_parameters
-    assert host_bytes(FLUX_DEV, 4) == 4 * num_parameters
+    assert make_plan(FLUX_DEV, "float32", is_host=True).weight_bytes == 4 * num_parameters
     others = FLUX_DEV.text_parameters + FLUX_DEV.vae_parameters
-    assert host_bytes(PACKED, 2) == 7 * GIB + 2 * others
+    packed_plan = choose_plan(PACKED, "bfloat16", 80 * GIB, is_host=True)
+    assert packed_plan is not None
+    assert packed_plan.weight_bytes == 7 * GIB + 2 * others
 
 
 class LiveBytes(TorchDispatchMode):
@@ -207,7 +224,8 @@ def test_a_step_holds_no_more_than_planned() -> None:
     )
     with LiveBytes() as memory:
         flux(*inputs)
-    assert step_bytes(shapes) / 3 < memory.peak <= step_bytes(shapes)
+    planned = num_tokens(shapes) * token_bytes(shapes, "bfloat16")
+    assert planned / 3 < memory.peak <= planned
 
 
 def test_decoding_holds_no_more_than_planned() -> None:
@@ -216,10 +234,11 @@ def test_decoding_holds_no_more_than_planned() -> None:
     shapes = dataclasses.replace(FLUX_DEV, vae_channels=channels, pixels=256 * 256)
     with LiveBytes() as memory:
         decoder(torch.randn(1, 16, 32, 32, dtype=torch.bfloat16))
-    assert decode_bytes(shapes) / 3 < memory.peak <= decode_bytes(shapes)
+    planned = decode_bytes(shapes, "bfloat16")
+    assert planned / 3 < memory.peak <= planned
 
 
-@pytest.mark.parametrize("kind", [*PACKED_TYPES, "F8_E4M3"])
+@pytest.mark.parametrize("kind", [*PACKED_TYPES, "F8_E4M3", INT8, NF4])
 def test_unpacking_holds_no_more_than_planned(kind: str) -> None:
     params = dataclasses.replace(
         FLUX_DEV.transformer,

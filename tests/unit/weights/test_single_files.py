@@ -11,8 +11,9 @@ from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 from photogram.core.errors import CheckpointError
 from photogram.weights.locate import Checkpoint, inspect
 from photogram.weights.parts import find_parts
-from photogram.weights.plan import FLUX_DEV, GIB, choose_plan, shapes_of
+from photogram.weights.plan import GIB, choose_plan
 from photogram.weights.published import published_config
+from photogram.weights.sizes import FLUX_DEV, shapes_of
 from tests.unit.weights.holes import Shape, Tensors, of_type, write_gguf, write_safetensors
 from tests.unit.weights.test_keymap import bfl_transformer, published_autoencoder
 
