@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from photogram.model.transformer import Flux
-from photogram.weights.plan import FLUX_DEV
+from photogram.weights.sizes import FLUX_DEV
 
 
 @pytest.fixture(scope="package")
