@@ -1,11 +1,14 @@
 """curl as people type it: a key, a body, and no word of what the body is."""
 
+import io
 import json
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.unit.api.serving import Site
 
@@ -25,6 +28,18 @@ def test_a_picture(url: str, site: Site) -> None:
     picture = curl(f"{url}/v1/flux-dev", "-H", key, "-d", BODY)
     assert picture.startswith(b"RIFF")
     assert picture[8:12] == b"WEBP"
+
+
+def test_a_picture_from_a_picture(url: str, site: Site, tmp_path: Path) -> None:
+    key = f"x-api-key: {site.key.token}"
+    photo = tmp_path / "photo.jpg"
+    Image.new("RGB", (400, 300)).save(photo)
+    form = ("-F", "prompt=a red fox", "-F", "prompt_strength=0.6", "-F", f"image=@{photo}")
+    picture = curl(f"{url}/v1/flux-dev", "-H", key, *form)
+    assert Image.open(io.BytesIO(picture)).size == (64, 48)
+    (job,) = site.engine.submitted
+    assert job.source is not None
+    assert job.source.first_step == 10
 
 
 def test_a_job(url: str, site: Site) -> None:

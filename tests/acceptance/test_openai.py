@@ -13,7 +13,11 @@ import openai
 import pytest
 import structlog
 from openai import AsyncOpenAI, OpenAI
-from openai.types import ImageGenPartialImageEvent
+from openai.types import (
+    ImageEditCompletedEvent,
+    ImageEditPartialImageEvent,
+    ImageGenPartialImageEvent,
+)
 from PIL import Image
 
 from photogram.engine.fake import FakeEngine
@@ -36,6 +40,62 @@ def client(url: str, site: Site) -> Iterator[OpenAI]:
 def opened(b64_json: str | None) -> Image.Image:
     assert b64_json is not None
     return Image.open(io.BytesIO(base64.b64decode(b64_json)))
+
+
+def photo(colour: tuple[int, ...] = (9, 9, 9), size: tuple[int, int] = (96, 72)) -> io.BytesIO:
+    """A file as a client opens it."""
+    file = io.BytesIO()
+    Image.new("RGBA" if len(colour) == 4 else "RGB", size, colour).save(file, "PNG")
+    file.seek(0)
+    file.name = "photo.png"
+    return file
+
+
+class TestEdit:
+    def test_the_smallest_call_follows_the_image(self, client: OpenAI, site: Site) -> None:
+        answer = client.images.edit(image=photo(), prompt=PROMPT)
+        assert answer.data is not None
+        assert opened(answer.data[0].b64_json).size == (64, 48)
+        assert (answer.size, answer.output_format, answer.quality) == ("64x48", "png", "medium")
+        (job,) = site.engine.submitted
+        assert job.source is not None
+        assert (job.num_steps, job.source.first_step, job.source.mask) == (25, 5, None)
+        assert site.balance_micro() == ALL - 16_112  # 20 steps
+
+    def test_every_parameter_reaches_the_engine(self, client: OpenAI, site: Site) -> None:
+        answer = client.images.edit(
+            image=[photo()],
+            mask=photo((0, 0, 0, 0)),
+            prompt=PROMPT,
+            model="flux-dev",
+            n=2,
+            size="96x48",
+            quality="low",
+            output_format="webp",
+            output_compression=50,
+            background="opaque",
+            response_format="url",
+            extra_body={"seed": 7, "guidance": 2.5, "prompt_strength": 1},
+        )
+        assert [httpx.get(str(image.url)).status_code for image in answer.data or ()] == [200, 200]
+        assert (answer.size, answer.quality) == ("96x48", "low")
+        (job,) = site.engine.submitted
+        assert (job.width, job.height, job.num_steps, job.guidance) == (96, 48, 10, 2.5)
+        assert (job.seeds, job.image_format, job.quality) == ((7, 8), "webp", 50)
+        assert job.source is not None
+        assert job.source.first_step == 0
+        assert job.source.mask is not None
+        mask = Image.open(io.BytesIO(job.source.mask))
+        assert (mask.mode, mask.getpixel((0, 0))) == ("L", 255)
+
+    def test_a_stream_tells_of_an_edit(self, client: OpenAI) -> None:
+        stream = client.images.edit(image=photo(), prompt=PROMPT, stream=True, partial_images=2)
+        events = list(stream)
+        assert [type(event) for event in events] == [
+            *(ImageEditPartialImageEvent, ImageEditPartialImageEvent, ImageEditCompletedEvent)
+        ]
+        assert events[-1].size == "64x48"
+        assert opened(events[-1].b64_json).size == (64, 48)
 
 
 class TestGenerate:
@@ -324,18 +384,21 @@ class TestErrors:
         assert failed.value.code == "rate_limited"
         assert 1 <= int(failed.value.response.headers["retry-after"]) <= 60
 
-    def test_images_as_input_are_refused_by_name(self, client: OpenAI, site: Site) -> None:
+    def test_variations_are_refused_by_name(self, client: OpenAI, site: Site) -> None:
         photo = ("photo.png", bytes(3_000_000), "image/png")
-        with pytest.raises(openai.BadRequestError, match="no images yet") as failed:
-            client.images.edit(image=photo, prompt=PROMPT)
-        assert failed.value.code == "image_input_not_supported"
         with (
-            pytest.raises(openai.BadRequestError, match="no images yet"),
+            pytest.raises(openai.BadRequestError, match="no variations") as failed,
             pytest.warns(DeprecationWarning, match="deprecated"),
         ):
             client.images.create_variation(image=photo)
+        assert failed.value.code == "image_input_not_supported"
         client.images.generate(prompt=PROMPT)
         assert len(site.engine.submitted) == 1
+
+    def test_a_mask_without_a_hole(self, client: OpenAI) -> None:
+        with pytest.raises(openai.BadRequestError, match="alpha channel") as failed:
+            client.images.edit(image=photo(), mask=photo(), prompt=PROMPT)
+        assert failed.value.param == "mask"
 
 
 class TestPatience:

@@ -211,6 +211,23 @@ def test_its_generations_are_listed(sdk: SegmindClient, site: Site) -> None:
     assert failed.value.status == 404
 
 
+def test_a_picture_may_begin_from_a_file_of_its(
+    sdk: SegmindClient, site: Site, tmp_path: Path
+) -> None:
+    file = tmp_path / "fox.png"
+    Image.new("RGB", (80, 60), "red").save(file)
+    url = sdk.files.upload(file)["file_urls"][0]
+    answer = sdk.run_sync("flux-dev", prompt="a red fox", image=url, steps=10, prompt_strength=0.3)
+    assert answer.headers["x-steps-executed"] == "3"
+    assert Image.open(io.BytesIO(answer.content)).size == (64, 48)
+    done = sdk.run("flux-dev", prompt="a red fox", image=url, steps=2)
+    assert done["status"] == "COMPLETED"
+    for job in site.engine.submitted:
+        assert job.source is not None
+        with Image.open(io.BytesIO(job.source.image)) as image:
+            assert image.getpixel((0, 0)) == (255, 0, 0)
+
+
 def test_its_files_are_kept(sdk: SegmindClient, tmp_path: Path) -> None:
     files = [tmp_path / "fox.png", tmp_path / "fox.jpg"]
     for file in files:

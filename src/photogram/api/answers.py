@@ -140,6 +140,7 @@ class EstimateAnswer(BaseModel):
     remaining_credits: float
     samples: int
     steps: int
+    steps_executed: int = Field(description="Fewer than `steps` with an `image`.")
     width: int
     height: int
     ignored_parameters: list[str]

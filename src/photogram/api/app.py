@@ -41,9 +41,13 @@ from photogram.api.routes import (
     sessions,
     webhooks,
 )
+from photogram.api.sources import Sources
 from photogram.core import clock
 from photogram.core.errors import ConfigurationError, PhotogramError
+from photogram.core.settings import Settings
 from photogram.generation.catalogue import Catalogue
+from photogram.webhooks.addresses import AddressGuard
+from photogram.webhooks.download import Downloads
 
 PUBLIC_PATHS = frozenset(
     {"/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/files/{file_name}"}
@@ -91,6 +95,7 @@ def create_app(
     app.state.rates = KeyRates()
     app.state.slots = Slots()
     app.state.sign_ins = SignIns()
+    app.state.sources = Sources(services.generation.files, _downloads(services.settings))
     for public in (health, metrics, files):
         app.include_router(public.router)
     painting = (requests, openai_images, assets)
@@ -103,6 +108,12 @@ def create_app(
     _check_rights(app)
     app.router.routes.extend(pages)
     return app
+
+
+def _downloads(settings: Settings) -> Downloads | None:
+    if settings.image_urls == "none":
+        return None
+    return Downloads(AddressGuard(may_be_private=settings.image_urls == "any"))
 
 
 def _check_names(app: FastAPI, catalogue: Catalogue) -> None:

@@ -1,24 +1,30 @@
 """What a request for pictures asks for, from its headers and its body together.
 
 An HTTP request comes in, an order goes out with the words that it was given in; or one error that
-names everything that is wrong.
+names everything that is wrong. What is wrong inside of a picture is found out once all else is right.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import cast
 
 from starlette.requests import Request
 
-from photogram.api.body import Fields, read_fields
+from photogram.accounts.models import Principal
+from photogram.api.body import MAX_BODY_BYTES, MAX_UPLOAD_BYTES, Fields, read_fields
 from photogram.api.deps import Services
+from photogram.api.idempotency import read_idempotency
+from photogram.api.links import links_of
 from photogram.api.negotiation import read_preferences
 from photogram.api.schemas import GenerateRequest, given_fields, read_request
+from photogram.api.sources import Given, Sources
 from photogram.core.adapters import adapter_files
-from photogram.core.errors import ErrorDetail, InvalidRequestError
+from photogram.core.errors import ErrorDetail, InvalidRequestError, PayloadTooLargeError
 from photogram.core.messages import ModelInfo
-from photogram.generation.orders import Order
+from photogram.generation.orders import IdempotencyKey, Order
 from photogram.webhooks.service import WebhookService
 
 WEBHOOK_FIELDS = {
@@ -33,12 +39,13 @@ class Asked:
     """A valid request.
 
     Attributes:
-        fields: The body as it was given.
+        wanted: Without its pictures, which are large and in the order.
+        idempotency: The client's own name for it, if it has one.
     """
 
-    fields: Fields
     wanted: GenerateRequest
     order: Order
+    idempotency: IdempotencyKey | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,36 +61,80 @@ class AskedJob(Asked):
     webhook_secret: str | None
 
 
-async def read_asked(request: Request, services: Services, model: ModelInfo) -> Asked:
+async def read_asked(
+    request: Request, services: Services, model: ModelInfo, principal: Principal
+) -> Asked:
     """What a client that waits for its pictures asks for.
 
     Raises:
         InvalidRequestError: With one detail for each field that is wrong.
     """
-    fields = await _read_fields(request)
-    return Asked(fields, *await _read_order(request, services, model, fields))
+    async with receiving(request) as fields:
+        wanted, order = await _read_order(request, services, model, fields)
+        idempotency = await asyncio.to_thread(read_idempotency, request, fields)
+        given = given_pictures(request, services, model, principal, wanted)
+        return Asked(*await _begin(request, wanted, order, given), idempotency)
 
 
-async def read_asked_job(request: Request, services: Services, model: ModelInfo) -> AskedJob:
+async def read_asked_job(
+    request: Request, services: Services, model: ModelInfo, principal: Principal
+) -> AskedJob:
     """What a client asks for that does not wait.
 
     Raises:
         InvalidRequestError: With one detail for each field that is wrong.
     """
-    fields = await _read_fields(request)
-    own = {name: value for name, value in fields.items() if name not in WEBHOOK_FIELDS}
-    problems: list[ErrorDetail] = []
+    async with receiving(request) as fields:
+        own = {name: value for name, value in fields.items() if name not in WEBHOOK_FIELDS}
+        problems: list[ErrorDetail] = []
+        ordered = url = secret = None
+        with _collecting(problems):
+            ordered = await _read_order(request, services, model, own, useless=("base64",))
+        with _collecting(problems):
+            url = _read_address(fields, services.webhooks)
+        with _collecting(problems):
+            secret = _read_secret(fields, services.webhooks)
+        if ordered is None or problems:
+            message = "; ".join(each.message for each in problems)
+            raise InvalidRequestError(message, details=problems)
+        read_name = partial(read_idempotency, request, fields, names_job=True)
+        idempotency = await asyncio.to_thread(read_name)
+        given = given_pictures(request, services, model, principal, ordered[0])
+        begun = await _begin(request, *ordered, given)
+        return AskedJob(*begun, idempotency, url, secret)
 
-    ordered = url = secret = None
-    with _collecting(problems):
-        ordered = await _read_order(request, services, model, own, useless=("base64",))
-    with _collecting(problems):
-        url = _read_address(fields, services.webhooks)
-    with _collecting(problems):
-        secret = _read_secret(fields, services.webhooks)
-    if ordered is None or problems:
-        raise InvalidRequestError("; ".join(each.message for each in problems), details=problems)
-    return AskedJob(fields, *ordered, url, secret)
+
+@contextlib.asynccontextmanager
+async def receiving(request: Request) -> AsyncIterator[Fields]:
+    """The fields of a body; one that is large because of a picture keeps its place until then.
+
+    Raises:
+        InvalidRequestError: As `read_fields`; and without a picture, a body is not to be large.
+    """
+    is_large = False
+    async with contextlib.AsyncExitStack() as places:
+
+        async def make_room() -> None:
+            nonlocal is_large
+            is_large = True
+            await places.enter_async_context(sources_of(request).large_bodies)
+
+        fields = await read_fields(
+            request,
+            timeout_s=request.app.state.body_timeout_s,
+            max_bytes=MAX_UPLOAD_BYTES,
+            make_room=make_room,
+        )
+        if is_large and not any(fields.get(name) for name in ("image", "image[]")):
+            raise PayloadTooLargeError(
+                f"the body is larger than {MAX_BODY_BYTES} bytes, and holds no image"
+            )
+        yield fields
+
+
+def sources_of(request: Request) -> Sources:
+    """What reads the pictures of requests."""
+    return cast(Sources, request.app.state.sources)
 
 
 @contextlib.contextmanager
@@ -94,8 +145,32 @@ def _collecting(problems: list[ErrorDetail]) -> Iterator[None]:
         problems += error.details
 
 
-async def _read_fields(request: Request) -> Fields:
-    return await read_fields(request, timeout_s=request.app.state.body_timeout_s)
+async def _begin(
+    request: Request, wanted: GenerateRequest, order: Order, given: Given
+) -> tuple[GenerateRequest, Order]:
+    """Read the pictures of a request that is right in all else."""
+    if not wanted.image:
+        return wanted, order
+    order = await sources_of(request).read(order, given)
+    return replace(wanted, image="", mask=""), order
+
+
+def given_pictures(
+    request: Request,
+    services: Services,
+    model: ModelInfo,
+    principal: Principal,
+    wanted: GenerateRequest,
+) -> Given:
+    """What a request begins from, in the words of who reads it."""
+    return Given(
+        image=wanted.image,
+        mask=wanted.mask,
+        strength=wanted.prompt_strength,
+        account_id=principal.account_id,
+        files_url=links_of(request, services.settings).files,
+        fit=partial(model.size_like, megapixels=wanted.megapixels),
+    )
 
 
 async def _read_order(

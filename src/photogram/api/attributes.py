@@ -16,7 +16,7 @@ from typing import Any, Literal, cast
 from photogram.core.errors import ErrorDetail
 from photogram.core.messages import Adapter, ModelInfo
 
-Value = str | int | float | bool | tuple[Adapter, ...]
+Value = str | int | float | bool | bytes | tuple[Adapter, ...]
 
 MAX_SEED = 2**53 - 1
 """The largest whole number that every JSON reader keeps exactly."""
@@ -35,7 +35,8 @@ class Attribute:
 
     Attributes:
         kind: How a value is read; see `read`.
-        default: What an omitted attribute (or null) means; None: it has to be given.
+        default: What an omitted attribute (or null) means; None: it has to be given. Of a picture,
+            nothing is none.
         minimum: Smallest value (of a text: fewest characters), itself allowed.
         maximum: Largest value (of a text: most characters; of a list: most items), itself allowed.
         choices: Allowed values (of a list: names); of a choice without any, they are the model's to
@@ -45,7 +46,7 @@ class Attribute:
     """
 
     name: str
-    kind: Literal["text", "integer", "number", "choice", "flag", "list"]
+    kind: Literal["text", "integer", "number", "choice", "flag", "picture", "list"]
     default: Value | None
     note: str
     minimum: int | None = None
@@ -61,16 +62,16 @@ class Attribute:
         match self.kind:
             case "text":
                 return f"text of {self.minimum} to {self.maximum} characters"
-            case "integer":
-                return f"a whole number {limits}"
-            case "number":
-                return f"a number {limits}"
+            case "integer" | "number":
+                return f"a {'whole ' if self.kind == 'integer' else ''}number {limits}"
             case "choice":
                 return f"one of {', '.join(self.choices)}" if self.choices else "the model's own"
             case "flag":
                 return "true or false"
             case "list":
                 return f'a list of at most {self.maximum} objects `{{"name", "scale"}}`'
+            case "picture":
+                return "a picture, as a file, a data URL, base64, or the address of an upload"
 
     def problem(self, message: str) -> ErrorDetail:
         """An error about this attribute, with its limits."""
@@ -122,15 +123,17 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         "prompt_strength",
         "number",
         0.8,
-        "Accepted for the sake of existing callers; text-to-image has no use for it.",
+        "With `image`: how much of it is painted anew. The first `floor((1 - prompt_strength) * steps)` "
+        "steps are left out; 1 leaves out none, 0 all. Without `image` it has no effect.",
         minimum=0,
         maximum=1,
+        price="by the steps left out",
     ),
     Attribute(
         "aspect_ratio",
         "choice",
         "1:1",
-        'Shape of the picture. `"1"` and `""` mean `1:1`.',
+        'Shape of the picture. `"1"` and `""` mean `1:1`. An `image` has its own shape.',
         choices=(
             *("1:1", "16:9", "21:9", "2:3", "3:2", "4:5", "5:4", "9:16", "9:21"),
             *("3:4", "4:3"),
@@ -196,6 +199,19 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         "list as JSON.",
         maximum=4,
     ),
+    Attribute(
+        "image",
+        "picture",
+        "",
+        "What the pictures [begin from](#pictures-from-pictures), instead of from noise alone.",
+        price="by the steps left out",
+    ),
+    Attribute(
+        "mask",
+        "picture",
+        "",
+        "With `image`, and of its size: only what is white in it is painted anew.",
+    ),
 )
 
 _SCALE = Attribute("scale", "number", 1.0, "How strong an adapter is.", minimum=0, maximum=2)
@@ -233,6 +249,8 @@ def read(attribute: Attribute, value: object) -> Value:
             return _read_flag(attribute, value)
         case "list":
             return _read_adapters(attribute, value)
+        case "picture":
+            return _read_picture(attribute, value)
 
 
 def _read_text(attribute: Attribute, value: object) -> str:
@@ -334,6 +352,13 @@ def _read_adapter(attribute: Attribute, value: object) -> Adapter:
     raise ValueError(
         f"{attribute.name} must be {attribute.wanted}, and {_shown(value)} is not one of them"
     )
+
+
+def _read_picture(attribute: Attribute, value: object) -> str | bytes:
+    """What it is of, and where, is found out later, when all else is right."""
+    if isinstance(value, str | bytes) and (value or attribute.default is not None):
+        return value
+    raise _wrong(attribute, value)
 
 
 def _wrong(attribute: Attribute, value: object) -> ValueError:

@@ -7,7 +7,7 @@ which fields there are.
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -28,12 +28,20 @@ MAX_FIELDS = 100
 # A body without files that is as large is read to its end and thrown away, so that clients that
 # write first and read later still get to see the 413.
 MAX_UPLOAD_BYTES = 20 * 1024 * 1024
+MAX_COMMAS = 10_000
+"""In JSON that is larger than `MAX_BODY_BYTES`: it is large because of its texts, not of their number."""
+
+_MAX_NAME_CHARACTERS = 40
 
 Fields = dict[str, object]
 
 
 async def read_fields(
-    request: Request, *, timeout_s: float, max_bytes: int = MAX_BODY_BYTES
+    request: Request,
+    *,
+    timeout_s: float,
+    max_bytes: int = MAX_BODY_BYTES,
+    make_room: Callable[[], Awaitable[object]] | None = None,
 ) -> Fields:
     """Read the body and parse it.
 
@@ -43,6 +51,7 @@ async def read_fields(
         request: Nothing of its body may have been read yet.
         timeout_s: Seconds within which the body has to be complete.
         max_bytes: How large it may be; at most `MAX_UPLOAD_BYTES`.
+        make_room: Waited for once it is known that the body is larger than `MAX_BODY_BYTES`.
 
     Raises:
         PayloadTooLargeError: It is larger.
@@ -54,28 +63,39 @@ async def read_fields(
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise UnsupportedMediaTypeError("the body is compressed; send it as it is")
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    body = await _read_body(request, timeout_s, max_bytes)
+    body = await _read_body(request, timeout_s, max_bytes, make_room)
     if content_type == "multipart/form-data":
         return await _parse_form(request, body)
     if not _may_be_json(content_type, body):
+        if len(body) > MAX_BODY_BYTES:
+            raise _too_large(MAX_BODY_BYTES)
         raise UnsupportedMediaTypeError(
             f"a body of type {content_type[:100]} cannot be read; send a JSON object"
         )
-    return parse_json(body)
+    if len(body) <= MAX_BODY_BYTES:
+        return parse_json(body)
+    return await asyncio.to_thread(parse_json, body)
 
 
-async def _read_body(request: Request, timeout_s: float, max_bytes: int) -> bytes:
+async def _read_body(
+    request: Request,
+    timeout_s: float,
+    max_bytes: int,
+    make_room: Callable[[], Awaitable[object]] | None,
+) -> bytes:
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and len(declared) < 20 and int(declared) > MAX_UPLOAD_BYTES:
         raise _too_large(max_bytes)
     try:
         async with asyncio.timeout(timeout_s):
-            return await _collect(request.receive, max_bytes)
+            return await _collect(request.receive, max_bytes, make_room)
     except TimeoutError:
         raise BodyTimeoutError(f"the body did not arrive within {timeout_s:g} seconds") from None
 
 
-async def _collect(receive: Receive, max_bytes: int) -> bytes:
+async def _collect(
+    receive: Receive, max_bytes: int, make_room: Callable[[], Awaitable[object]] | None
+) -> bytes:
     body = bytearray()
     num_received = 0
     more = True
@@ -84,6 +104,8 @@ async def _collect(receive: Receive, max_bytes: int) -> bytes:
         if message["type"] == "http.disconnect":
             raise ClientGoneError
         chunk = message.get("body", b"")
+        if make_room is not None and num_received <= MAX_BODY_BYTES < num_received + len(chunk):
+            await make_room()
         num_received += len(chunk)
         if num_received <= max_bytes:
             body += chunk
@@ -114,6 +136,10 @@ def parse_json(body: bytes) -> Fields:
     Raises:
         InvalidRequestError: With what is wrong and where.
     """
+    if len(body) > MAX_BODY_BYTES and body.count(b",") > MAX_COMMAS:
+        raise InvalidRequestError(
+            f"the body has more than {MAX_COMMAS} commas; of its size, it may hold few values"
+        )
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -141,7 +167,9 @@ def _unique(pairs: list[tuple[str, object]]) -> Fields:
     fields = dict(pairs)
     if len(fields) < len(pairs):
         # Readers differ in which of the two they take, so neither is right.
-        raise InvalidRequestError("the body names a field twice")
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidRequestError(f"the body names a field twice: {twice[:_MAX_NAME_CHARACTERS]!r}")
     return fields
 
 
@@ -179,13 +207,15 @@ async def _parse_form(request: Request, body: bytes) -> Fields:
             stream(),
             max_files=MAX_FIELDS,
             max_fields=MAX_FIELDS,
-            max_part_size=MAX_BODY_BYTES,
+            max_part_size=MAX_UPLOAD_BYTES,
         ).parse()
     except MultiPartException as error:
         raise InvalidRequestError(f"the form cannot be read: {error.message}") from None
-    fields = _unique(list(form.multi_items()))
-    for name, value in fields.items():
-        if isinstance(value, UploadFile):
-            fields[name] = await value.read()
-            await value.close()
+    try:
+        fields = _unique(list(form.multi_items()))
+        for name, value in fields.items():
+            if isinstance(value, UploadFile):
+                fields[name] = await value.read()
+    finally:
+        await form.close()
     return fields

@@ -104,7 +104,7 @@ class OpenaiImagesAnswer(_Finished):
 class OpenaiPartialEvent(_Picture):
     """A small and rough preview of a picture; `size` is the picture's."""
 
-    type: Literal["image_generation.partial_image"] = "image_generation.partial_image"
+    type: Literal["image_generation.partial_image", "image_edit.partial_image"]
     created_at: int
     b64_json: str
     partial_image_index: int
@@ -113,7 +113,7 @@ class OpenaiPartialEvent(_Picture):
 class OpenaiCompletedEvent(_Finished):
     """One picture of a stream."""
 
-    type: Literal["image_generation.completed"] = "image_generation.completed"
+    type: Literal["image_generation.completed", "image_edit.completed"]
     created_at: int
     b64_json: str
 
@@ -156,6 +156,7 @@ class OpenaiEvents:
         if preview.index != 0:
             return
         event = OpenaiPartialEvent(
+            type=f"{self.asked.kind}.partial_image",
             created_at=_now_s(),
             b64_json=b64encode(preview.data).decode("ascii"),
             partial_image_index=self._num_partial,
@@ -169,6 +170,7 @@ class OpenaiEvents:
     def finished(self, outcome: Outcome) -> Iterator[ServerEvent]:
         for image in outcome.finished.images:
             event = OpenaiCompletedEvent(
+                type=f"{self.asked.kind}.completed",
                 created_at=made_at(outcome.finished.job_id),
                 b64_json=b64encode(image.data).decode("ascii"),
                 output_format=self.asked.output_format,

@@ -106,6 +106,25 @@ OPENAI_ATTRIBUTES: tuple[Attribute, ...] = (
     replace(_BY_NAME["guidance"], note="Not OpenAI's: how closely to follow the prompt."),
 )
 
+_SIZE_OF_EDITS = (
+    "One of the `sizes` of `GET /v1/models`, to whose shape the image is cropped; `auto` follows the "
+    "image's own."
+)
+EDIT_ATTRIBUTES: tuple[Attribute, ...] = (
+    replace(_BY_NAME["image"], default=None, note="One picture, also as `image[]`."),
+    replace(
+        _BY_NAME["mask"],
+        note="Of the image's size: only what is *transparent* in it is painted anew.",
+    ),
+    replace(
+        _BY_NAME["prompt_strength"], note="Not OpenAI's: how much of the image is painted anew."
+    ),
+    *(
+        replace(attribute, note=_SIZE_OF_EDITS) if attribute.name == "size" else attribute
+        for attribute in OPENAI_ATTRIBUTES
+    ),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class OpenaiRequest:
@@ -114,11 +133,13 @@ class OpenaiRequest:
     Attributes:
         model: What paints it.
         wanted: The request in our words.
-        size: ``WIDTHxHEIGHT``.
+        size: ``WIDTHxHEIGHT``; empty: the shape of the image that is edited decides.
+        kind: What its events are called by.
     """
 
     model: ModelInfo
     wanted: GenerateRequest
+    kind: Literal["image_generation", "image_edit"]
     size: str
     quality: Literal["low", "medium", "high"]
     output_format: Literal["png", "jpeg", "webp"]
@@ -142,25 +163,30 @@ def steps_of(model: ModelInfo) -> Mapping[str, int]:
     return dict(zip(QUALITIES, (low, model.default_steps, model.max_steps), strict=True))
 
 
-def read_openai_request(fields: Fields, catalogue: Catalogue, *, is_strict: bool) -> OpenaiRequest:
+def read_openai_request(
+    fields: Fields, catalogue: Catalogue, *, is_strict: bool, is_edit: bool = False
+) -> OpenaiRequest:
     """Check every field of a body and turn it into a request.
 
     Args:
         fields: The body; null is the same as an omitted field.
         catalogue: What it may be for.
         is_strict: A field without effect is an error.
+        is_edit: It begins from an image.
 
     Raises:
         InvalidRequestError: With a detail for each field that is wrong, in OpenAI's words.
         NotFoundError: It is for a model that is not there.
     """
     given = given_fields(fields)
+    if is_edit and "image[]" in given and "image" not in given:
+        given["image"] = given.pop("image[]")
     model = catalogue.find(given.get("model", DEFAULT_MODEL)).model
     sizes = sizes_of(model)
     choices = {"model": tuple(catalogue.names), "size": ("auto", *sizes)}
     attributes = [
         replace(attribute, choices=choices.get(attribute.name, attribute.choices))
-        for attribute in attributes_of(model, OPENAI_ATTRIBUTES)
+        for attribute in attributes_of(model, EDIT_ATTRIBUTES if is_edit else OPENAI_ATTRIBUTES)
     ]
     values, ignored = read_values(attributes, given, (), is_strict=is_strict)
     if values["stream"] and values["response_format"] == "url":
@@ -180,12 +206,15 @@ def read_openai_request(fields: Fields, catalogue: Catalogue, *, is_strict: bool
         "output_quality": values["output_compression"],
         "previews": values["partial_images"] if values["stream"] else 0,
     }
+    if is_edit:
+        ours |= {name: values[name] for name in ("image", "mask", "prompt_strength")}
     wanted = read_request(ours, model, is_strict=False)
     width, height = model.size(ratio, megapixels)
     return OpenaiRequest(
         model=model,
         wanted=replace(wanted, ignored=ignored),
-        size=f"{width}x{height}",
+        kind="image_edit" if is_edit else "image_generation",
+        size="" if is_edit and values["size"] == "auto" else f"{width}x{height}",
         quality=quality,
         output_format=cast(Literal["png", "jpeg", "webp"], values["output_format"]),
         is_streamed=bool(values["stream"]),

@@ -71,13 +71,15 @@ def request_schema(attributes: Sequence[Attribute] = ATTRIBUTES) -> dict[str, An
                 schema |= {"type": "boolean"}
             case "list":
                 schema |= {"type": "array", "maxItems": attribute.maximum, "items": _ADAPTER}
+            case "picture":
+                schema |= {"type": "string"}
             case "integer" | "number":
                 schema |= {
                     "type": attribute.kind,
                     "minimum": attribute.minimum,
                     "maximum": attribute.maximum,
                 }
-        if attribute.default is not None:
+        if attribute.default is not None and attribute.kind != "picture":
             schema["default"] = attribute.default
         properties[attribute.name] = schema
     required = [attribute.name for attribute in attributes if attribute.default is None]
@@ -102,6 +104,7 @@ def attribute_table(attributes: Sequence[Attribute] = ATTRIBUTES) -> str:
     lines = ["| attribute | type | default | values | notes | price |", "|---|---|---|---|---|---|"]
     for each in attributes:
         default = "required" if each.default is None else f"`{_json_word(each.default)}`"
+        default = "none" if each.kind == "picture" and each.default is not None else default
         lines.append(
             f"| `{each.name}` | {each.kind} | {default} | {each.wanted} | {each.note} "
             f"| {each.price or 'no effect'} |"

@@ -19,9 +19,6 @@ from photogram.core.ids import random_seed
 from photogram.core.messages import Adapter, ImageFormat, ModelInfo
 from photogram.generation.orders import Order
 
-NOT_YET = ("image", "mask")
-"""Fields that change what a picture shows, so that to ignore them would be to paint a wrong one."""
-
 PIXEL_FACTORS = {"1": Decimal(1), "0.25": Decimal("0.25")}
 """`megapixels` -> its share of the price of a native picture."""
 
@@ -39,6 +36,8 @@ class GenerateRequest:
 
     Attributes:
         seed: The seed of the first picture; a random one is drawn already.
+        image: What it begins from, as it was given; empty: nothing.
+        mask: The same of where it is painted anew; only with `image`.
         ignored: Names of fields that were given and have no effect; percent-encoded, because they
             are the client's text and go into headers.
     """
@@ -56,10 +55,12 @@ class GenerateRequest:
     base64: bool
     previews: int
     loras: tuple[Adapter, ...]
+    image: str | bytes
+    mask: str | bytes
     ignored: tuple[str, ...]
 
     def order(self, model: ModelInfo, wait_s: float | None) -> Order:
-        """The same in the words of the inside."""
+        """The same in the words of the inside; what it begins from is still to be read."""
         width, height = model.size(self.aspect_ratio, self.megapixels)
         image_format: ImageFormat = "jpeg" if self.output_format == "jpg" else self.output_format
         return Order(
@@ -101,6 +102,8 @@ def read_request(
         InvalidRequestError: With a detail for each field that is wrong, for many the first ones.
     """
     given = given_fields(fields)
+    if given.get("image"):
+        useless = (*useless, "aspect_ratio")
     attributes = [
         replace(each, choices=tuple(adapters)) if each.name == "loras" else each
         for each in attributes_of(model)
@@ -147,6 +150,10 @@ def read_values(
     known = {attribute.name for attribute in attributes}
     ignored = [name for name in given if name not in known]
     ignored += [name for name in useless if name in given]
+    if given.get("mask") and not given.get("image"):
+        problems.append(
+            ErrorDetail("mask", "mask needs an image, of which it says what is painted")
+        )
     problems += _problems_of_others(given, ignored, is_strict=is_strict)
     if problems:
         del problems[_MAX_PROBLEMS:]
@@ -159,10 +166,7 @@ def _problems_of_others(
 ) -> Iterable[ErrorDetail]:
     for name in ignored:
         value = given[name]
-        if name in NOT_YET:
-            if value != []:
-                yield ErrorDetail(name, f"{name} is not supported by this server; leave it out")
-        elif isinstance(value, float) and not math.isfinite(value):
+        if isinstance(value, float) and not math.isfinite(value):
             yield ErrorDetail(_printable(name), f"{_printable(name)} is not a finite number")
         elif is_strict:
             yield ErrorDetail(_printable(name), f"{_printable(name)} has no effect here")

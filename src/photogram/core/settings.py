@@ -199,6 +199,11 @@ class Settings(BaseSettings):
     webhook_private_addresses: bool = Field(
         False, description="Webhooks may go over http and to machines of your own network."
     )
+    image_urls: Literal["none", "public", "any"] = Field(
+        "none",
+        description="Pictures that requests name by a URL. public: fetched over https from public"
+        " addresses; any: over http and from your own network too.",
+    )
     embed_prompt: bool = Field(False, description="Write the prompt into the files' metadata.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Logs.")
 

@@ -128,7 +128,7 @@ class FakeEngine:
 
     def acquire(self, job: GenerateJob) -> Permit:
         return self._admission.acquire(
-            is_ready=self.is_ready, seconds_to_place=lambda: job.num_steps * self.step_s
+            is_ready=self.is_ready, seconds_to_place=lambda: job.num_steps_run * self.step_s
         )
 
     def submit(self, job: GenerateJob, permit: Permit) -> AsyncIterator[JobEvent]:
@@ -144,7 +144,7 @@ class FakeEngine:
         job = next((job for job in self.submitted if job.job_id == job_id), None)
         if job is None or job_id not in self._cancelled:
             return None
-        left_s = (job.num_steps - self.steps_run.get(job_id, 0)) * self.step_s
+        left_s = (job.num_steps_run - self.steps_run.get(job_id, 0)) * self.step_s
         return Forecast(queue_position=0, start_s=0.0, finish_s=left_s)
 
     async def _run(self, job: GenerateJob, permit: Permit) -> AsyncIterator[JobEvent]:
@@ -155,14 +155,14 @@ class FakeEngine:
                 self.losses -= 1
                 yield Failed(job_id=job.job_id, code=WORKER_LOST, message=WORKER_LOST)
                 return
-            for step in range(1, job.num_steps + 1):
+            for step in range(1, job.num_steps_run + 1):
                 await asyncio.sleep(self.step_s)
                 if cancelled.is_set():
                     code = CANCELLED if self.is_ready else DRAINING
                     yield Failed(job_id=job.job_id, code=code, message=code)
                     return
                 self.steps_run[job.job_id] = step
-                yield Progress(job.job_id, step, job.num_steps)
+                yield Progress(job.job_id, step, job.num_steps_run)
                 if step in job.preview_steps:
                     for preview in _previews(job, step, self.model):
                         yield preview
@@ -182,7 +182,7 @@ def _finish(job: GenerateJob, model: ModelInfo) -> Finished:
         images=images,
         prompt_tokens=len(job.prompt.split()) + 1,
         prompt_truncated=len(job.prompt.split()) >= model.max_text_tokens,
-        num_steps=job.num_steps,
+        num_steps=job.num_steps_run,
         queue_time_s=0.0,
         generation_time_s=0.001,
     )

@@ -49,6 +49,16 @@ class Files:
         file = await self._database.run(_find, file_name, readonly=True)
         return file, await self._results.find(file_name)
 
+    async def read(self, account_id: str, file_name: str) -> bytes:
+        """The content of an account's own file.
+
+        Raises:
+            NotFoundError: It has none of that name, or it has expired.
+            StorageError: Disk or database refused.
+        """
+        await self._database.run(_find, file_name, account_id, readonly=True)
+        return await self._results.read(file_name)
+
     async def upload(
         self, account_id: str, contents: Sequence[tuple[ImageFormat, bytes]]
     ) -> tuple[StoredFile, ...]:
@@ -86,10 +96,11 @@ class Files:
         return uploads
 
 
-def _find(connection: Connection, file_name: str) -> StoredFile:
+def _find(connection: Connection, file_name: str, account_id: str | None = None) -> StoredFile:
+    """Anybody's file of that name, or an account's."""
     now = clock.now()
-    file = records.find_file(connection, file_name, now)
-    file = file or assets.find_file(connection, file_name, now)
+    file = records.find_file(connection, file_name, now, account_id)
+    file = file or assets.find_file(connection, file_name, now, account_id)
     if file is None:
         raise NotFoundError("there is no such file, or it has expired")
     return file

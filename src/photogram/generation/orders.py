@@ -6,6 +6,20 @@ from decimal import Decimal
 import msgspec
 
 from photogram.core.messages import DEFAULT_MODEL, Adapter, ImageFormat
+from photogram.core.strength import first_step
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePictures:
+    """What the pictures of an order begin from; PNG files of its own width and height.
+
+    Attributes:
+        image: 8-bit RGB.
+        mask: 8-bit grey, white where the image is painted over; None: everywhere.
+    """
+
+    image: bytes
+    mask: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +35,9 @@ class Order:
         num_previews: So many pictures on the way are wanted, evenly spread over the steps.
         adapters: What it is painted with beside the model, in any order, none twice.
         model: The slug of what paints it.
+        strength: 0-1: how much is painted anew of the picture that all begin from; None: they
+            begin from noise alone.
+        source: That picture; None too where an order is read back whose pictures are not needed.
     """
 
     prompt: str
@@ -37,6 +54,18 @@ class Order:
     num_previews: int = 0
     adapters: tuple[Adapter, ...] = ()
     model: str = DEFAULT_MODEL
+    strength: float | None = None
+    source: SourcePictures | None = None
+
+    @property
+    def first_step(self) -> int:
+        """Steps that are left out, because the pictures do not begin from noise alone."""
+        return 0 if self.strength is None else first_step(self.strength, self.num_steps)
+
+    @property
+    def num_steps_run(self) -> int:
+        """Steps that really run, for each picture."""
+        return self.num_steps - self.first_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +110,29 @@ class Terms:
         return self.is_async or self.idempotency is not None
 
 
+class SourceNames(msgspec.Struct, frozen=True):
+    """The files in which a durable order's `SourcePictures` are kept."""
+
+    image: str
+    mask: str | None = None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All of them."""
+        return (self.image,) if self.mask is None else (self.image, self.mask)
+
+
 class KeptOrder(msgspec.Struct, frozen=True):
-    """What the job's row keeps of both, for another attempt and for who asks later."""
+    """What the job's row keeps of both, for another attempt and for who asks later.
+
+    Attributes:
+        order: Without its pictures: they are too large for a row.
+        source: Where they are; None where they are not kept.
+    """
 
     order: Order
     files_url: str
+    source: SourceNames | None = None
 
     def encode(self) -> str:
         """As JSON."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from photogram.core import clock
 from photogram.core.messages import CONTENT_TYPES, EncodedImage
+from photogram.generation.orders import SourceNames, SourcePictures
 from photogram.generation.records import StoredImage
 from photogram.storage.blobs import BlobFolder, new_blob_name
 
@@ -91,11 +92,20 @@ class Results:
                     width=each.width,
                     height=each.height,
                     content_type=each.content_type,
-                    data=await asyncio.to_thread(self._blobs.read, each.file_name),
+                    data=await self.read(each.file_name),
                 )
                 for each in stored
             ]
         )
+
+    async def read(self, file_name: str) -> bytes:
+        """The content of a file.
+
+        Raises:
+            NotFoundError: It is not there any more.
+            StorageError: It cannot be read.
+        """
+        return await asyncio.to_thread(self._blobs.read, file_name)
 
     async def find(self, file_name: str) -> Path:
         """Where a file is.
@@ -105,11 +115,38 @@ class Results:
         """
         return await asyncio.to_thread(self._blobs.find, file_name)
 
+    async def keep_source(self, names: SourceNames, pictures: SourcePictures) -> None:
+        """Write what a job begins from, durably.
+
+        Raises:
+            StorageError: The disk refused; nothing is there.
+        """
+        contents = [each for each in (pictures.image, pictures.mask) if each is not None]
+        await asyncio.to_thread(self._blobs.write, dict(zip(names.files, contents, strict=True)))
+
+    async def load_source(self, names: SourceNames) -> SourcePictures:
+        """What a job begins from.
+
+        Raises:
+            NotFoundError: It is not there any more.
+            StorageError: It cannot be read.
+        """
+        contents = [await self.read(name) for name in names.files]
+        return SourcePictures(*contents)
+
     async def discard(self, stored: Iterable[StoredImage]) -> None:
-        """Remove pictures that nobody is billed for; what the disk does not let go is swept."""
-        with contextlib.suppress(OSError):
-            await self.remove(each.file_name for each in stored)
+        """Remove pictures that nobody is billed for."""
+        await self.remove(each.file_name for each in stored)
 
     async def remove(self, file_names: Iterable[str]) -> None:
-        """Remove files; what is not there already is no error."""
-        await asyncio.to_thread(self._blobs.remove, list(file_names))
+        """Remove files that nobody needs; what the disk does not let go is swept."""
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(self._blobs.remove, list(file_names))
+
+
+def new_source_names(pictures: SourcePictures | None) -> SourceNames | None:
+    """New names for the files of what a job begins from."""
+    if pictures is None:
+        return None
+    mask = None if pictures.mask is None else new_blob_name("png")
+    return SourceNames(new_blob_name("png"), mask)

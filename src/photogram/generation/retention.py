@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from photogram.core import clock
 from photogram.core.errors import StorageError
-from photogram.generation.repository import answers, assets, records, servers
+from photogram.generation.repository import answers, assets, records, servers, sources
 from photogram.storage.blobs import BlobFolder
 from photogram.storage.database import Database
 from photogram.webhooks.repository import outbox
@@ -70,6 +70,9 @@ class Retention:
         ):
             self._blobs.remove(expired)
             self._database.transact(assets.forget, expired)
+        while needless := self._database.transact(sources.needless_files, _AT_ONCE, readonly=True):
+            self._blobs.remove(needless)
+            self._database.transact(sources.forget, needless)
         self._remove_unknown_files()
         while self._database.transact(outbox.forget, clock.now()):
             pass
@@ -85,7 +88,8 @@ class Retention:
 
 
 def _known_files(connection: Connection, names: Sequence[str]) -> set[str]:
-    return records.known_files(connection, names) | assets.known_files(connection, names)
+    known = (each.known_files(connection, names) for each in (records, assets, sources))
+    return set().union(*known)
 
 
 def _forget(connection: Connection) -> None:

@@ -9,9 +9,9 @@ from datetime import timedelta
 
 from photogram.accounts.models import Principal
 from photogram.core import clock
-from photogram.core.messages import Finished, GenerateJob
+from photogram.core.messages import Finished, GenerateJob, Source
 from photogram.generation.catalogue import Catalogue
-from photogram.generation.orders import KeptOrder, Order, Terms
+from photogram.generation.orders import KeptOrder, Order, SourceNames, Terms
 from photogram.generation.repository.jobs import NewJob
 from photogram.ledger.pricing import price_micro
 
@@ -35,24 +35,18 @@ class Rules:
     with_prompt: bool
 
     def price_micro(self, order: Order) -> int:
-        """What the order costs, in micro-credits."""
-        return price_micro(
-            self.catalogue.find(order.model).prices,
-            num_images=order.num_images,
-            num_steps=order.num_steps,
-            guidance=order.guidance,
-            pixel_factor=order.pixel_factor,
-        )
+        """What the order costs, in micro-credits, by the steps that really run."""
+        return self._price_micro(order, order.num_images, order.num_steps_run)
 
     def price_of_made_micro(self, order: Order, held_micro: int, finished: Finished) -> int:
         """What was held, or of it the share of what was really made, rounded half up.
 
         The job keeps its price also where a server with other prices ends it.
         """
-        made = replace(order, num_images=len(finished.images), num_steps=finished.num_steps)
-        if made == order:
+        made = (len(finished.images), finished.num_steps)
+        if made == (order.num_images, order.num_steps_run):
             return held_micro
-        made_micro, whole_micro = self.price_micro(made), max(self.price_micro(order), 1)
+        made_micro, whole_micro = self._price_micro(order, *made), max(self.price_micro(order), 1)
         return min((2 * held_micro * made_micro + whole_micro) // (2 * whole_micro), held_micro)
 
     def timeout_s(self, order: Order, terms: Terms) -> float:
@@ -61,9 +55,16 @@ class Rules:
         return most_s if order.timeout_s is None else min(order.timeout_s, most_s)
 
     def new_job(
-        self, job_id: str, principal: Principal, order: Order, terms: Terms, server_id: str
+        self,
+        job_id: str,
+        principal: Principal,
+        order: Order,
+        terms: Terms,
+        server_id: str,
+        source: SourceNames | None = None,
     ) -> NewJob:
-        """The row of a job that this server admits."""
+        """The row of a job that this server admits, with the files of its source."""
+        kept = KeptOrder(replace(order, source=None), terms.files_url, source)
         return NewJob(
             id=job_id,
             account_id=principal.account_id,
@@ -72,11 +73,12 @@ class Rules:
             price_version=self.catalogue.find(order.model).prices.version,
             model=order.model,
             num_images=order.num_images,
-            num_steps=order.num_steps,
+            num_steps=order.num_steps_run,
             guidance=order.guidance,
             pixel_factor=order.pixel_factor,
             request_id=terms.request_id or job_id,
-            request=KeptOrder(order, terms.files_url).encode(),
+            request=kept.encode(),
+            source=source,
             is_durable=terms.is_durable,
             server_id=server_id,
             deadline_at=clock.now() + timedelta(seconds=self.timeout_s(order, terms)),
@@ -92,6 +94,10 @@ class Rules:
         self, job_id: str, account_id: str, order: Order, timeout_s: float
     ) -> GenerateJob:
         """The job as the engine is told of it."""
+        source = None
+        if order.source is not None:
+            pictures = order.source
+            source = Source(image=pictures.image, mask=pictures.mask, first_step=order.first_step)
         return GenerateJob(
             job_id=job_id,
             tenant=account_id,
@@ -108,4 +114,14 @@ class Rules:
             model=order.model,
             num_previews=order.num_previews,
             adapters=order.adapters,
+            source=source,
+        )
+
+    def _price_micro(self, order: Order, num_images: int, num_steps: int) -> int:
+        return price_micro(
+            self.catalogue.find(order.model).prices,
+            num_images=num_images,
+            num_steps=num_steps,
+            guidance=order.guidance,
+            pixel_factor=order.pixel_factor,
         )

@@ -8,7 +8,7 @@ hold stays behind. It knows nothing of HTTP, of tables, or of how the engine wor
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from photogram.accounts.models import Principal
@@ -26,9 +26,9 @@ from photogram.generation.dispatcher import Dispatcher, Submission
 from photogram.generation.files import Files
 from photogram.generation.orders import KeptOrder, Order, Terms
 from photogram.generation.repository import answers, jobs
-from photogram.generation.repository.jobs import FIRST_FENCE
+from photogram.generation.repository.jobs import FIRST_FENCE, NewJob
 from photogram.generation.repository.servers import Orphan
-from photogram.generation.results import Results
+from photogram.generation.results import Results, new_source_names
 from photogram.generation.rules import Rules
 from photogram.generation.shelf import Shelf
 from photogram.storage.backend import OUTCOME_UNKNOWN
@@ -181,8 +181,12 @@ class GenerationService:
         Raises:
             EngineOverloadedError: The engine is full, loading or draining; the job waits.
             DeadlineExceededError: It has no time left.
+            NotFoundError: What it begins from is not there any more.
         """
-        order = KeptOrder.decode(orphan.request).order
+        kept = KeptOrder.decode(orphan.request)
+        order = kept.order
+        if kept.source is not None:
+            order = replace(order, source=await self._results.load_source(kept.source))
         left_s = (orphan.deadline_at - clock.now()).total_seconds() if orphan.deadline_at else 0.0
         job = self._rules.engine_job(orphan.id, orphan.account_id, order, left_s)
         permit = self._engine.acquire(job)
@@ -223,12 +227,15 @@ class GenerationService:
     ) -> Run:
         self._results.check_space()
         holding = Holding(ids.new_id(), FIRST_FENCE, time.perf_counter())
-        new_job = self._rules.new_job(holding.job_id, principal, order, terms, self._server_id)
+        source = new_source_names(order.source) if terms.is_durable else None
+        new_job = self._rules.new_job(
+            holding.job_id, principal, order, terms, self._server_id, source
+        )
         timeout_s = self._rules.timeout_s(order, terms)
         job = self._rules.engine_job(new_job.id, new_job.account_id, order, timeout_s)
         permit = self._engine.acquire(job)
         try:
-            earlier = await self._database.run(jobs.admit, new_job)
+            earlier = await self._write_down(new_job, order)
         except BaseException as error:
             permit.release()
             if isinstance(error, StorageError) and error.error_code == OUTCOME_UNKNOWN:
@@ -242,6 +249,21 @@ class GenerationService:
         )
         request_id = terms.request_id or new_job.id
         return Run(new_job.id, request_id, order, new_job.cost_micro, ending, terms.is_durable)
+
+    async def _write_down(self, new: NewJob, order: Order) -> str | None:
+        """As `jobs.admit`, after what the job begins from; where that is not needed, it is gone."""
+        if new.source is None or order.source is None:
+            return await self._database.run(jobs.admit, new)
+        await self._results.keep_source(new.source, order.source)
+        try:
+            earlier = await self._database.run(jobs.admit, new)
+        except PhotogramError as error:
+            if error.error_code != OUTCOME_UNKNOWN:
+                await self._results.remove(new.source.files)
+            raise
+        if earlier is not None:
+            await self._results.remove(new.source.files)
+        return earlier
 
     async def _begin(
         self,

@@ -1,15 +1,15 @@
 """One HTTP request to addresses that were checked before: it goes out, the answer's head comes in.
 
 The connection is made to an address, never to a name; certificates are checked for the name. There
-are no redirects, proxies, cookies or pools, and an answer's body is thrown away. It knows nothing
-of which addresses are good.
+are no redirects, proxies, cookies or pools, and the body of an answer to a POST is thrown away. It
+knows nothing of which addresses are good.
 """
 
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import h11
 
@@ -19,6 +19,7 @@ _CONNECT_TIMEOUT_S = 5.0
 _REST_TIMEOUT_S = 2.0
 _MAX_REST_BYTES = 64 * 1024
 _READ_BYTES = 16 * 1024
+_OK = 200
 
 
 class ExchangeError(Exception):
@@ -27,10 +28,12 @@ class ExchangeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The head of an answer."""
+    """The head of an answer, and of an answer to a GET the body."""
 
     status: int
     retry_after: str | None
+    location: str | None = None
+    body: bytes = b""
 
 
 async def post(
@@ -52,9 +55,51 @@ async def post(
     Raises:
         ExchangeError: No connection, no trust, or no answer in HTTP.
     """
+    framing = ("Content-Length", str(len(body)))
+    request = _request("POST", target, [framing, *headers])
+    async with _connected(target, addresses, tls) as (reader, writer):
+        connection, answer = await _exchange(reader, writer, request, body)
+        # The answer is known; its end is awaited only so that its sender meets no broken connection.
+        with contextlib.suppress(TimeoutError, OSError, h11.RemoteProtocolError, ExchangeError):
+            async with asyncio.timeout(_REST_TIMEOUT_S):
+                await _read_body(connection, reader, _MAX_REST_BYTES)
+    return answer
+
+
+async def get(
+    target: Target,
+    addresses: Sequence[IPAddress],
+    headers: Iterable[tuple[str, str]],
+    max_bytes: int,
+    tls: ssl.SSLContext,
+) -> Answer:
+    """Ask for what is there; of an answer with another status than 200, the head is enough.
+
+    Args:
+        target: What to ask for.
+        addresses: As for `post`.
+        headers: Beside ``Host`` and ``Connection``.
+        max_bytes: How large the body may be.
+        tls: As for `post`.
+
+    Raises:
+        ExchangeError: No connection, no trust, no answer in HTTP, or too large a one.
+    """
+    async with _connected(target, addresses, tls) as (reader, writer):
+        connection, answer = await _exchange(reader, writer, _request("GET", target, headers))
+        if answer.status != _OK:
+            return answer
+        return replace(answer, body=await _read_body(connection, reader, max_bytes))
+
+
+@contextlib.asynccontextmanager
+async def _connected(
+    target: Target, addresses: Sequence[IPAddress], tls: ssl.SSLContext
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection for one exchange, whose end tells what went wrong in it."""
     reader, writer = await _connect(target, addresses, tls)
     try:
-        return await _exchange(reader, writer, _encode(target, headers, body))
+        yield reader, writer
     except h11.RemoteProtocolError:
         raise ExchangeError("The answer is not in HTTP.") from None
     except OSError:
@@ -90,28 +135,21 @@ async def _connect(
     raise ExchangeError(reason)
 
 
-def _encode(
-    target: Target, headers: Iterable[tuple[str, str]], body: bytes
-) -> tuple[h11.Connection, bytes]:
-    """The request's bytes, and the parser of its answer."""
-    connection = h11.Connection(h11.CLIENT)
-    framing = [
-        ("Host", target.authority),
-        ("Connection", "close"),
-        ("Content-Length", str(len(body))),
-    ]
-    request = h11.Request(method="POST", target=target.path, headers=[*framing, *headers])
-    parts = [connection.send(event) for event in (request, h11.Data(data=body), h11.EndOfMessage())]
-    return connection, b"".join(part for part in parts if part)
+def _request(method: str, target: Target, headers: Iterable[tuple[str, str]]) -> h11.Request:
+    framing = [("Host", target.authority), ("Connection", "close")]
+    return h11.Request(method=method, target=target.path, headers=[*framing, *headers])
 
 
 async def _exchange(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
-    request: tuple[h11.Connection, bytes],
-) -> Answer:
-    connection, data = request
-    writer.write(data)
+    request: h11.Request,
+    body: bytes = b"",
+) -> tuple[h11.Connection, Answer]:
+    """The head of an answer, and the parser of what follows."""
+    connection = h11.Connection(h11.CLIENT)
+    for part in (request, h11.Data(data=body), h11.EndOfMessage()):
+        writer.write(connection.send(part) or b"")
     await writer.drain()
     while True:
         event = await _next_event(connection, reader)
@@ -119,22 +157,25 @@ async def _exchange(
             break
         if not isinstance(event, h11.InformationalResponse):
             raise ExchangeError("The connection was closed before an answer.")
-    # The answer is known; its end is awaited only so that its sender meets no broken connection.
-    with contextlib.suppress(TimeoutError, OSError, h11.RemoteProtocolError):
-        async with asyncio.timeout(_REST_TIMEOUT_S):
-            await _discard(connection, reader)
-    named = dict(event.headers)
-    retry_after = named.get(b"retry-after")
-    return Answer(event.status_code, retry_after.decode("latin-1") if retry_after else None)
+    named = {name: value.decode("latin-1") for name, value in event.headers}
+    answer = Answer(event.status_code, named.get(b"retry-after"), named.get(b"location"))
+    return connection, answer
 
 
-async def _discard(connection: h11.Connection, reader: asyncio.StreamReader) -> None:
-    num_bytes = 0
-    while num_bytes <= _MAX_REST_BYTES:
-        event = await _next_event(connection, reader)
-        if not isinstance(event, h11.Data):
-            return
-        num_bytes += len(event.data)
+async def _read_body(
+    connection: h11.Connection, reader: asyncio.StreamReader, max_bytes: int
+) -> bytes:
+    """What follows the head.
+
+    Raises:
+        ExchangeError: It is larger.
+    """
+    body = bytearray()
+    while isinstance(event := await _next_event(connection, reader), h11.Data):
+        body += event.data
+        if len(body) > max_bytes:
+            raise ExchangeError(f"The answer is larger than {max_bytes} bytes.")
+    return bytes(body)
 
 
 async def _next_event(connection: h11.Connection, reader: asyncio.StreamReader) -> object:

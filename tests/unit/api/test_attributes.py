@@ -23,6 +23,8 @@ def test_defaults_are_those_of_the_contract() -> None:
         "base64": False,
         "previews": 0,
         "loras": (),
+        "image": "",
+        "mask": "",
     }
 
 

@@ -10,7 +10,7 @@ from photogram.api.app import PUBLIC_PATHS, create_app
 from photogram.api.attributes import ATTRIBUTES
 from photogram.api.errors import STATUSES
 from photogram.api.middleware import EXPOSED_HEADERS
-from photogram.api.openai_request import OPENAI_ATTRIBUTES
+from photogram.api.openai_request import EDIT_ATTRIBUTES, OPENAI_ATTRIBUTES
 from photogram.api.openapi import attribute_table
 from photogram.core.errors import CheckpointError, ConfigurationError, PhotogramError
 from tests.unit.api.serving import open_site
@@ -31,6 +31,7 @@ def _codes() -> set[str]:
 def test_the_page_holds_the_tables_of_attributes() -> None:
     assert attribute_table() in DOCS.read_text()
     assert attribute_table(OPENAI_ATTRIBUTES) in DOCS.read_text()
+    assert attribute_table(EDIT_ATTRIBUTES) in DOCS.read_text()
 
 
 @pytest.mark.parametrize("code", sorted(_codes()))
@@ -106,6 +107,9 @@ def test_the_routes_of_openai_have_its_shape(document: Any) -> None:
     assert set(operation["responses"]["200"]["content"]) == {
         *("application/json", "text/event-stream")
     }
+    edits = document["paths"]["/v1/images/edits"]["post"]["requestBody"]["content"]
+    assert set(edits) == {"multipart/form-data", "application/json"}
+    assert edits["multipart/form-data"]["schema"]["required"] == ["image", "prompt"]
     for path, operations in document["paths"].items():
         if not path.startswith(("/v1/images/", "/v1/models")):
             continue

@@ -87,12 +87,6 @@ def test_all_wrong_fields_are_told_at_once() -> None:
         assert words in refused.value.message
 
 
-@pytest.mark.parametrize("name", ["image", "mask"])
-def test_what_would_change_the_picture_is_never_ignored(name: str) -> None:
-    with pytest.raises(InvalidRequestError, match=f"{name} is not supported"):
-        read_request({"prompt": "a fox", name: ["x"]}, FAKE_MODEL, is_strict=False)
-
-
 def test_no_loras_are_no_loras() -> None:
     fields: dict[str, object] = {"prompt": "a fox", "loras": []}
     assert read_request(fields, FAKE_MODEL, is_strict=False)

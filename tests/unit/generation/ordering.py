@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+
+from PIL import Image
 
 from photogram.core.errors import StorageError
 from photogram.core.messages import (
@@ -53,6 +56,13 @@ PRICE_MICRO = 1_400
 
 def order(**changes: object) -> Order:
     return replace(ORDER, **changes)  # type: ignore[arg-type]
+
+
+def plain_png(mode: str = "RGB") -> bytes:
+    """A picture of ORDER's size to begin from."""
+    buffer = io.BytesIO()
+    Image.new(mode, (64, 64)).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def keyed(key: str = "key", fingerprint: str = "print") -> Terms:

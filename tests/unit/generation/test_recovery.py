@@ -10,8 +10,9 @@ from sqlalchemy import Connection, text
 
 from photogram.accounts.models import Principal
 from photogram.core import clock
+from photogram.core.messages import Source
 from photogram.engine.fake import FAKE_MODEL, FakeEngine
-from photogram.generation.orders import KeptOrder, Terms
+from photogram.generation.orders import KeptOrder, SourcePictures, Terms
 from photogram.generation.repository import jobs, servers
 from photogram.ledger import repository as ledger
 from photogram.ledger.pricing import PriceTable
@@ -27,6 +28,7 @@ from tests.unit.generation.ordering import (
     keyed,
     once,
     order,
+    plain_png,
     recovering,
     until,
 )
@@ -87,6 +89,28 @@ async def test_a_durable_job_of_a_server_that_is_gone_is_painted_again(stock: St
     assert stock.ledger.check().num_transfers == 3
     assert _paid(stock) == 2 * PRICE_MICRO
     await service.close()
+
+
+@pytest.mark.parametrize("mask", [None, plain_png("L")])
+async def test_it_begins_from_the_same_picture_again(stock: Stock, mask: bytes | None) -> None:
+    image = plain_png()
+    job_id = await _orphan(stock, strength=0.5, source=SourcePictures(image, mask))
+    engine = FakeEngine()
+    service = generation(stock, engine)
+    async with recovering(stock, service):
+        assert await end(stock, job_id) == ("succeeded", None)
+    (job,) = engine.submitted
+    assert job.source == Source(image=image, mask=mask, first_step=2)
+    assert _paid(stock) == PRICE_MICRO - 200
+
+
+async def test_one_whose_picture_is_gone_fails_and_says_so(stock: Stock) -> None:
+    job_id = await _orphan(stock, strength=0.5, source=SourcePictures(plain_png()))
+    stock.blobs.remove([name for name, _ in stock.blobs.names()])
+    service = generation(stock, FakeEngine())
+    async with recovering(stock, service):
+        assert await end(stock, job_id) == ("failed", "not_found")
+    assert _paid(stock) == 0
 
 
 async def test_a_job_whose_client_is_gone_is_closed(stock: Stock) -> None:

@@ -2,7 +2,9 @@ from decimal import Decimal
 
 import pytest
 
+from photogram.accounts.models import Principal
 from photogram.core.messages import EncodedImage, Finished
+from photogram.generation.orders import KeptOrder, SourceNames, SourcePictures, Terms
 from photogram.generation.rules import Rules
 from photogram.ledger.pricing import PriceTable
 from tests.unit.generation.catalogues import catalogue_of
@@ -52,6 +54,35 @@ def test_a_part_costs_its_share_and_never_more_than_the_hold(
 ) -> None:
     ordered = order(num_images=4)
     assert _rules(prices).price_of_made_micro(ordered, HELD_MICRO, _finished(*made)) == cost_micro
+
+
+@pytest.mark.parametrize(("strength", "num_steps_run"), [(None, 4), (1.0, 4), (0.5, 2), (0.0, 0)])
+def test_only_steps_that_run_are_paid_for(strength: float | None, num_steps_run: int) -> None:
+    pictures = None if strength is None else SourcePictures(b"image", b"mask")
+    ordered = order(strength=strength, source=pictures)
+    rules = _rules(PRICES)
+    cost_micro = 1_000 + 100 * num_steps_run
+    assert rules.price_micro(ordered) == cost_micro
+    made = _finished(1, num_steps_run)
+    assert rules.price_of_made_micro(ordered, cost_micro, made) == cost_micro
+    job = rules.engine_job("job", "ann", ordered, 1)
+    assert (job.num_steps, job.num_steps_run) == (4, num_steps_run)
+    if job.source is not None:
+        assert (job.source.image, job.source.mask) == (b"image", b"mask")
+
+
+def test_a_row_names_the_files_of_a_source_and_holds_none_of_them() -> None:
+    ordered = order(strength=0.5, source=SourcePictures(b"x" * 10_000))
+    names = SourceNames("a" * 32 + ".png")
+    terms = Terms(is_async=True)
+    principal = Principal("ann", "key", frozenset())
+    row = _rules(PRICES).new_job("job", principal, ordered, terms, "server", names)
+    assert row.source == names
+    assert row.num_steps == 2
+    assert row.request is not None
+    assert len(row.request) < 1_000
+    kept = KeptOrder.decode(row.request)
+    assert (kept.order, kept.source) == (order(strength=0.5), names)
 
 
 def test_a_share_is_rounded_half_up() -> None:

@@ -4,9 +4,6 @@ Its path and shapes are those of Segmind's SDK.
 """
 
 import asyncio
-import binascii
-import re
-from base64 import b64decode
 from datetime import datetime
 
 from fastapi import APIRouter, Depends
@@ -17,6 +14,7 @@ from photogram.api.body import MAX_UPLOAD_BYTES, read_fields
 from photogram.api.deps import LIMITS, PrincipalDep, ServicesDep, hold_upload
 from photogram.api.links import links_of
 from photogram.api.openapi import error_responses
+from photogram.api.sources import read_data_url
 from photogram.core.errors import ErrorDetail, InvalidRequestError
 from photogram.core.messages import ImageFormat
 
@@ -24,7 +22,6 @@ MAX_FILES = 10
 
 router = APIRouter()
 
-_DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w.+=-]+)*;base64,", re.ASCII)
 _INPUT = {
     "requestBody": {
         "required": True,
@@ -103,11 +100,5 @@ def _read_file(url: object) -> tuple[ImageFormat, bytes]:
     # Pillow is loaded with the first upload, and not by every server at its start.
     from photogram.imaging.inspect import inspect_picture  # noqa: PLC0415 - as said
 
-    head = _DATA_URL.match(url) if isinstance(url, str) else None
-    if head is None:
-        raise ValueError("must be a data URL in base64, data:image/png;base64,…")
-    try:
-        data = b64decode(head.string[head.end() :], validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError("is no base64") from None
+    data = read_data_url(url if isinstance(url, str) else "")
     return inspect_picture(data).image_format, data

@@ -274,6 +274,7 @@ def _inputs(job: JobRecord) -> dict[str, Any] | None:
         "width": order.width,
         "height": order.height,
         "seed": order.seed,
+        **({} if order.strength is None else {"prompt_strength": order.strength}),
         "output_format": "jpg" if order.image_format == "jpeg" else order.image_format,
         "output_quality": order.quality,
     }

@@ -1,16 +1,19 @@
 """OpenAI's routes for pictures: the same engine, keys, limits and bill in its words."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from photogram.accounts.models import Scope
+from photogram.accounts.models import Principal, Scope
+from photogram.api.asking import given_pictures, receiving, sources_of
 from photogram.api.body import read_fields
+from photogram.api.context import RequestContext
 from photogram.api.delivery import early_headers, late_headers
-from photogram.api.deps import LIMITS, ContextDep, PrincipalDep, ServicesDep, needs
+from photogram.api.deps import LIMITS, ContextDep, PrincipalDep, Services, ServicesDep, needs
 from photogram.api.idempotency import PARAMETER as IDEMPOTENCY
 from photogram.api.idempotency import read_idempotency
 from photogram.api.links import links_of
@@ -21,12 +24,17 @@ from photogram.api.openai_answers import (
     OpenaiImagesAnswer,
     images_answer,
 )
-from photogram.api.openai_request import OPENAI_ATTRIBUTES, read_openai_request
+from photogram.api.openai_request import (
+    EDIT_ATTRIBUTES,
+    OPENAI_ATTRIBUTES,
+    OpenaiRequest,
+    read_openai_request,
+)
 from photogram.api.openapi import error_responses, request_schema
 from photogram.api.runs import result_unless_left
 from photogram.api.streaming import EventQueue, EventStream
 from photogram.core.errors import InvalidRequestError
-from photogram.generation.orders import Terms
+from photogram.generation.orders import IdempotencyKey, Order, Terms
 
 router = APIRouter()
 
@@ -34,6 +42,15 @@ _INPUT = {
     "requestBody": {
         "required": True,
         "content": {"application/json": {"schema": request_schema(OPENAI_ATTRIBUTES)}},
+    }
+}
+_EDIT_INPUT = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            kind: {"schema": request_schema(EDIT_ATTRIBUTES)}
+            for kind in ("multipart/form-data", "application/json")
+        },
     }
 }
 _EVENTS = """\
@@ -56,7 +73,7 @@ _ERRORS = error_responses(
     *(400, 401, 404, 406, 408, 409, 413, 415, 429, 431, 500, 503, 504), model=OpenaiErrorAnswer
 )
 _REFUSAL: dict[str, Any] = {
-    "summary": "Not offered: this server takes no images yet",
+    "summary": "Not offered: pictures begin from a prompt",
     "dependencies": [needs(Scope.GENERATE)],
     "response_class": JSONResponse,
     "status_code": 400,
@@ -82,12 +99,55 @@ async def generate_images(
         fields, services.generation.catalogue, is_strict=preferences.is_strict
     )
     order = asked.wanted.order(asked.model, preferences.wait_s)
+    idempotency = read_idempotency(request, fields)
+    return await _answer(request, services, context, principal, asked, order, idempotency)
+
+
+@router.post(
+    "/v1/images/edits",
+    summary="Paint a picture over, for OpenAI's clients",
+    dependencies=LIMITS,
+    response_class=JSONResponse,
+    responses=_OUTPUT | _ERRORS,
+    openapi_extra=_EDIT_INPUT | IDEMPOTENCY,
+)
+async def edit_images(
+    request: Request, services: ServicesDep, context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """As `generate_images`, from an image."""
+    asked, order, idempotency = await _read_edit(request, services, principal)
+    return await _answer(request, services, context, principal, asked, order, idempotency)
+
+
+async def _read_edit(
+    request: Request, services: Services, principal: Principal
+) -> tuple[OpenaiRequest, Order, IdempotencyKey | None]:
+    preferences = read_preferences(request.headers.getlist("prefer"))
+    async with receiving(request) as fields:
+        asked = read_openai_request(
+            fields, services.generation.catalogue, is_strict=preferences.is_strict, is_edit=True
+        )
+        idempotency = await asyncio.to_thread(read_idempotency, request, fields)
+        given = given_pictures(request, services, asked.model, principal, asked.wanted)
+        given = replace(given, is_cutout=True, fit=None if asked.size else given.fit)
+        order = asked.wanted.order(asked.model, preferences.wait_s)
+        order = await sources_of(request).read(order, given)
+        wanted = replace(asked.wanted, image="", mask="")
+        size = f"{order.width}x{order.height}"
+        return replace(asked, wanted=wanted, size=size), order, idempotency
+
+
+async def _answer(
+    request: Request,
+    services: Services,
+    context: RequestContext,
+    principal: Principal,
+    asked: OpenaiRequest,
+    order: Order,
+    idempotency: IdempotencyKey | None,
+) -> Response:
     links = links_of(request, services.settings)
-    terms = Terms(
-        request_id=context.request_id,
-        idempotency=read_idempotency(request, fields),
-        files_url=links.files,
-    )
+    terms = Terms(request_id=context.request_id, idempotency=idempotency, files_url=links.files)
     if asked.is_streamed:
         events: EventQueue = asyncio.Queue()
         run = await services.generation.create(principal, order, events.put_nowait, terms)
@@ -104,11 +164,10 @@ async def generate_images(
     return Response(text, media_type="application/json", headers=headers)
 
 
-@router.post("/v1/images/edits", **_REFUSAL)
 @router.post("/v1/images/variations", **_REFUSAL)
 async def refuse_images() -> Response:
-    """Say so at once: to paint without the image would be to paint another picture."""
+    """Say so at once: without a prompt, there is nothing to paint."""
     raise InvalidRequestError(
-        "this server takes no images yet; POST /v1/images/generations paints from a prompt",
+        "this server paints no variations; POST /v1/images/edits paints over an image, by a prompt",
         code="image_input_not_supported",
     )

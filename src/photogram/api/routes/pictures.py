@@ -26,7 +26,6 @@ from photogram.api.deps import (
     needs,
 )
 from photogram.api.idempotency import PARAMETER as IDEMPOTENCY
-from photogram.api.idempotency import read_idempotency
 from photogram.api.links import links_of
 from photogram.api.negotiation import choose_envelope
 from photogram.api.openapi import error_responses, request_schema
@@ -106,7 +105,7 @@ async def generate(
     principal: PrincipalDep,
 ) -> Response:
     """Paint, bill and answer in one request."""
-    asked = await read_asked(request, services, offer.model)
+    asked = await read_asked(request, services, offer.model, principal)
     wanted = asked.wanted
     envelope = choose_envelope(
         request.headers.getlist("accept"),
@@ -115,7 +114,7 @@ async def generate(
     )
     terms = Terms(
         request_id=context.request_id,
-        idempotency=read_idempotency(request, asked.fields),
+        idempotency=asked.idempotency,
         files_url=links_of(request, services.settings).files,
     )
     if envelope == "events":
@@ -140,7 +139,7 @@ async def estimate(
     principal: PrincipalDep,
 ) -> EstimateAnswer:
     """What a request would cost."""
-    asked = await read_asked(request, services, offer.model)
+    asked = await read_asked(request, services, offer.model, principal)
     wanted, order = asked.wanted, asked.order
     context.remaining_micro = await services.ledger.remaining(principal.account_id)
     return EstimateAnswer(
@@ -148,6 +147,7 @@ async def estimate(
         remaining_credits=as_credits(context.remaining_micro),
         samples=wanted.samples,
         steps=wanted.steps,
+        steps_executed=order.num_steps_run,
         width=order.width,
         height=order.height,
         ignored_parameters=list(wanted.ignored),

@@ -25,7 +25,6 @@ from photogram.api.deps import (
     needs,
 )
 from photogram.api.idempotency import PARAMETER as IDEMPOTENCY
-from photogram.api.idempotency import read_idempotency
 from photogram.api.job_answers import (
     FAILED,
     FailedAnswer,
@@ -107,12 +106,12 @@ async def submit(
     principal: PrincipalDep,
 ) -> SubmittedAnswer:
     """Check, hold the price, and answer; the job outlives the connection and the server."""
-    asked = await read_asked_job(request, services, offer.model)
+    asked = await read_asked_job(request, services, offer.model, principal)
     links = links_of(request, services.settings)
     terms = Terms(
         request_id=context.request_id,
         is_async=True,
-        idempotency=read_idempotency(request, asked.fields, names_job=True),
+        idempotency=asked.idempotency,
         files_url=links.files,
         webhook_url=asked.webhook_url,
         webhook_secret=asked.webhook_secret,

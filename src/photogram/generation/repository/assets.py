@@ -23,6 +23,7 @@ _FILE = select(
     asset.c.sha256,
     asset.c.expires_at,
 ).where(asset.c.file_name == bindparam("file_name"), asset.c.expires_at > bindparam("now"))
+_FILE_OF_ACCOUNT = _FILE.where(asset.c.account_id == bindparam("account_id"))
 _EXPIRED = (
     select(asset.c.file_name)
     .where(asset.c.expires_at <= bindparam("now"))
@@ -58,9 +59,13 @@ def add(
     connection.execute(_INSERT, rows)
 
 
-def find_file(connection: Connection, file_name: str, now: datetime) -> StoredFile | None:
-    """The upload of that name; None if there is none, or it has expired."""
-    row = connection.execute(_FILE, {"file_name": file_name, "now": now}).one_or_none()
+def find_file(
+    connection: Connection, file_name: str, now: datetime, account_id: str | None = None
+) -> StoredFile | None:
+    """The upload of that name; None if there is none (of the account), or it has expired."""
+    values = {"file_name": file_name, "now": now, "account_id": account_id}
+    query = _FILE if account_id is None else _FILE_OF_ACCOUNT
+    row = connection.execute(query, values).one_or_none()
     return StoredFile(*row) if row else None
 
 

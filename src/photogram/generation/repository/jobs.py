@@ -18,9 +18,9 @@ from photogram.core import clock
 from photogram.core.errors import ConflictError, NotFoundError
 from photogram.core.messages import CANCELLED, DEFAULT_MODEL
 from photogram.generation import announcement
-from photogram.generation.orders import IdempotencyKey, KeptOrder
+from photogram.generation.orders import IdempotencyKey, KeptOrder, SourceNames
 from photogram.generation.records import RunFigures, StoredImage
-from photogram.generation.repository import answers
+from photogram.generation.repository import answers, sources
 from photogram.generation.states import OPEN_STATES, JobState
 from photogram.ledger import repository as ledger
 from photogram.storage.tables.jobs import image, job
@@ -35,6 +35,7 @@ _NOT_KEPT = (
     "jobs_of_account",
     "jobs_of_key",
     "idempotency",
+    "source",
 )
 _IS_OPEN = job.c.state.in_(OPEN_STATES)
 _MINE = (job.c.id == bindparam("job_id")) & (job.c.fence == bindparam("held_fence"))
@@ -105,6 +106,7 @@ class NewJob:
         spend_cap_micro: What its key may spend in all; None: no limit but the balance.
         jobs_of_account: How many jobs its account may have open at once; None: any number.
         jobs_of_key: The same of its key, where the account has a limit.
+        source: Files that it begins from, which are there already.
     """
 
     id: str
@@ -128,6 +130,7 @@ class NewJob:
     jobs_of_account: int | None = None
     jobs_of_key: int | None = None
     idempotency: IdempotencyKey | None = None
+    source: SourceNames | None = None
 
 
 def admit(connection: Connection, new: NewJob) -> str | None:
@@ -169,6 +172,8 @@ def admit(connection: Connection, new: NewJob) -> str | None:
         "created_at": clock.now(),
     }
     connection.execute(_INSERT, values)
+    if new.source is not None:
+        sources.add(connection, new.id, new.source)
     if new.idempotency is not None:
         answers.keep(connection, new.account_id, new.idempotency, new.id)
     return None

@@ -66,6 +66,9 @@ _FILE = select(
     image.c.removed_at.is_(None),
     image.c.expires_at > bindparam("now"),
 )
+_FILE_OF_ACCOUNT = _FILE.join(job, job.c.id == image.c.job_id).where(
+    job.c.account_id == bindparam("account_id")
+)
 _EXPIRED = (
     select(image.c.file_name)
     .where(image.c.removed_at.is_(None), image.c.expires_at <= bindparam("now"))
@@ -189,9 +192,13 @@ def failures(connection: Connection, since: datetime, limit: int) -> list[Failur
     return [Failure(*row) for row in rows]
 
 
-def find_file(connection: Connection, file_name: str, now: datetime) -> StoredFile | None:
-    """The picture of that name; None if there is none, or it has expired."""
-    row = connection.execute(_FILE, {"file_name": file_name, "now": now}).one_or_none()
+def find_file(
+    connection: Connection, file_name: str, now: datetime, account_id: str | None = None
+) -> StoredFile | None:
+    """The picture of that name; None if there is none (of the account), or it has expired."""
+    values = {"file_name": file_name, "now": now, "account_id": account_id}
+    query = _FILE if account_id is None else _FILE_OF_ACCOUNT
+    row = connection.execute(query, values).one_or_none()
     return StoredFile(*row) if row else None
 
 

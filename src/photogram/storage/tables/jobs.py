@@ -115,6 +115,14 @@ image = Table(
 _is_kept = image.c.removed_at.is_(None)
 Index("kept_images", image.c.expires_at, sqlite_where=_is_kept, postgresql_where=_is_kept)
 
+# A file that an open durable job begins from; written before its job, gone some time after its end.
+source = Table(
+    "source",
+    metadata,
+    Column("file_name", String, primary_key=True),
+    Column("job_id", ForeignKey("job.id"), nullable=False),
+)
+
 idempotency = Table(
     "idempotency",
     metadata,

@@ -125,6 +125,11 @@ def _create_pictures() -> None:
     )
     _create_partial_index("kept_images", "image", ["expires_at"], "removed_at IS NULL")
     op.create_table(
+        "source",
+        sa.Column("file_name", sa.String, primary_key=True),
+        sa.Column("job_id", sa.String, sa.ForeignKey("job.id"), nullable=False),
+    )
+    op.create_table(
         "idempotency",
         sa.Column("account_id", sa.String, sa.ForeignKey("account.id"), primary_key=True),
         sa.Column("key", sa.String, primary_key=True),
