@@ -19,7 +19,7 @@ NO_BROWSER = (
     "`.venv/bin/python -m pytest -k 'playground or pages'` runs what was left out"
 )
 SERIOUS = {"serious", "critical"}
-PATIENCE_MS = 30_000
+PATIENCE_MS = 90_000
 
 
 @pytest.fixture(scope="module")

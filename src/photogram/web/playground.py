@@ -16,6 +16,9 @@ _FIRST = ("aspect_ratio", "samples", "steps", "guidance", "seed")
 _STRENGTH = "prompt_strength"
 """Stands beside the picture that a request begins from, where there can be one."""
 
+_SIMPLE = ("text", "integer", "number", "choice", "flag")
+"""Kinds of attributes that one control of the browser's can hold."""
+
 _NOT_SHOWN = ("base64", "previews")
 """Of the answer, not of the picture: the page takes files, and as many previews as it can get."""
 
@@ -67,11 +70,13 @@ class View:
     shapes: Sequence[Shape]
     models: Sequence[ModelInfo]
     num_previews: int | None
+    has_session: bool
 
     @property
     def data(self) -> Mapping[str, object]:
         """What the page's script has to know."""
         return {
+            "hasSession": self.has_session,
             "previews": self.num_previews,
             "models": [
                 {
@@ -87,8 +92,16 @@ class View:
         }
 
 
-def view_of(attributes: Sequence[Attribute], models: Sequence[ModelInfo]) -> View:
-    """The view of the API's table and the server's models, the default one first."""
+def view_of(
+    attributes: Sequence[Attribute], models: Sequence[ModelInfo], *, has_session: bool
+) -> View:
+    """What a visitor is shown.
+
+    Args:
+        attributes: The table of the API.
+        models: The server's, the default one first.
+        has_session: Whether his browser has one; it may have ended.
+    """
     by_name = {each.name: each for each in attributes}
     pictures = [each for each in attributes if each.kind == "picture"]
     placed = {"prompt", *_FIRST, *_NOT_SHOWN, *(each.name for each in pictures)}
@@ -98,8 +111,9 @@ def view_of(attributes: Sequence[Attribute], models: Sequence[ModelInfo]) -> Vie
         first=[by_name[name] for name in _FIRST],
         pictures=pictures,
         strength=by_name[_STRENGTH],
-        more=[each for each in attributes if each.name not in placed],
+        more=[each for each in attributes if each.kind in _SIMPLE and each.name not in placed],
         shapes=[Shape.of(ratio) for ratio in by_name["aspect_ratio"].choices],
         models=models,
         num_previews=by_name["previews"].maximum,
+        has_session=has_session,
     )

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from photogram.accounts.browsers import CUSTOMER, cookie_name, is_secure
 from photogram.core.messages import ModelInfo
 from photogram.web.account import Desk, create_account_pages
 from photogram.web.playground import Attribute, view_of
@@ -42,7 +43,9 @@ def create_pages(site: Site) -> list[BaseRoute]:
     renderer = Renderer(assets, _NAVIGATION, site.public_url)
 
     async def show_playground(request: Request) -> Response:
-        view = view_of(site.attributes, site.models())
+        secure = is_secure(request.url.scheme, site.public_url)
+        has_session = cookie_name(CUSTOMER, secure=secure) in request.cookies
+        view = view_of(site.attributes, site.models(), has_session=has_session)
         return renderer.page(request, "playground.html", view=view)
 
     return [

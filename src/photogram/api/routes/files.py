@@ -81,7 +81,7 @@ async def get_file(request: Request, services: ServicesDep) -> Response:
         path,
         headers=headers,
         media_type=file.content_type,
-        filename=file.file_name,
+        filename=None if image_format else file.file_name,  # who chooses a format, names the file
         content_disposition_type="inline",
     )
 

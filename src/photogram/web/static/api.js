@@ -1,16 +1,10 @@
-// What the pages ask the server: calls that answer in JSON, and streams of events.
-// A key that was typed in is kept in memory and nowhere else.
+// What the pages ask the server: calls that answer in JSON, and streams of events. Who asks is told by
+// the session's cookie, which no script can read.
 
 const root = document.documentElement.dataset.root;
-let key = "";
 
 /** Addresses of this server begin with it. */
 export const base = location.origin + root;
-
-/** Use this key from now on; an empty one is none. */
-export function useKey(token) {
-  key = token;
-}
 
 /** An answer that says what is wrong; `details` names the fields. */
 export class ApiError extends Error {
@@ -27,7 +21,7 @@ export class ApiError extends Error {
 /** Call a route; `path` begins with a slash. Answers with what came as JSON. */
 export async function call(method, path, body, headers = {}) {
   const response = await send(method, path, body, headers);
-  return response.json();
+  return response.status === 204 ? null : response.json();
 }
 
 /** The events of a stream, each with `id`, `name` and `data`; `after` is the id of the last one heard. */
@@ -57,7 +51,6 @@ function parse(block) {
 
 async function send(method, path, body, headers, signal) {
   const request = { method, signal, headers: { ...headers }, cache: "no-store" };
-  if (key) request.headers["x-api-key"] = key;
   if (body !== undefined) {
     request.headers["content-type"] = "application/json";
     request.body = JSON.stringify(body);

@@ -21,7 +21,7 @@ function curl(settings, slug) {
     `-H 'x-api-key: ${KEY}'`,
     `-H 'Content-Type: application/json'`,
     ...(several ? ["-H 'Accept: application/zip'"] : []),
-    `-d '${JSON.stringify(settings).replaceAll("'", "'\\''")}'`,
+    `-d '${JSON.stringify(settings, null, 4).replaceAll("'", "'\\''").replace(/\}$/, "  }")}'`,
     `-o ${several ? "pictures.zip" : fileName(settings)}`,
   ];
   return lines.join(" \\\n  ");

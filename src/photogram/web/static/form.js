@@ -108,6 +108,7 @@ export class Form {
   price() {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.ask(), PRICE_AFTER_MS);
+    element("price").value = this.isSignedIn() ? "…" : "–";
     this.node.dispatchEvent(new CustomEvent("settings"));
   }
 

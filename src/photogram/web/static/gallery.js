@@ -1,7 +1,7 @@
 // Finished pictures: cards in a grid, one picture at large, and two beside each other.
 
 import { base, call } from "./api.js";
-import { copyOf, count, credits, element, openDialog } from "./words.js";
+import { copyOf, credits, element, openDialog } from "./words.js";
 
 const PER_PAGE = 20;
 const NAMES = {
@@ -21,7 +21,7 @@ function pictureOf(row, number) {
     width, height, samples,
     facts: {
       seed: seed + number, ...rest, size: `${width} × ${height}`, model: row.model_name,
-      cost: row.credits_deduction === null ? "?" : credits(row.credits_deduction / samples),
+      cost: credits(row.credits_deduction / samples),
       made: new Date(row.created_at).toLocaleString(),
     },
   };
@@ -95,7 +95,7 @@ export class Gallery {
     image.src = picture.url;
     image.alt = picture.prompt;
     card.querySelector(".card-prompt").textContent = picture.prompt;
-    card.querySelector(".card-facts").textContent = `seed ${picture.settings.seed} · ${count(picture.settings.steps, "step")} · ${picture.facts.cost} credits`;
+    card.querySelector(".card-facts").textContent = `seed ${picture.settings.seed} · ${Number(picture.facts.cost).toFixed(4)} credits`;
     card.querySelector(".card-open").addEventListener("click", () => this.open(picture));
     const pick = card.querySelector("input");
     pick.setAttribute("aria-label", `Compare ${picture.prompt}, seed ${picture.settings.seed}`);

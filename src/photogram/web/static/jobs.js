@@ -9,6 +9,9 @@ const LONGEST_WAIT_MS = 8000;
 // A browser opens six connections to a server, for all of its tabs together.
 const MOST_STREAMS = 2;
 
+/** So many previews of each picture are asked for. */
+export const MOST_PREVIEWS = JSON.parse(element("data").textContent).previews;
+
 let streams = 0;
 
 /** One job on the page. `onEnd(answer)` is told the answer with its pictures, if it has any. */
@@ -18,12 +21,13 @@ export class Job {
     this.path = `/v2/requests/${id}`;
     this.onEnd = onEnd;
     this.failures = 0;
+    this.numPreviews = 0;
     this.node = copyOf("job-template");
     this.words = this.node.querySelector(".job-state");
     this.bar = this.node.querySelector("progress");
     this.node.querySelector(".prompt").textContent = prompt ?? "";
-    this.previews = [...Array(numPictures)].map(() => this.waitingTile());
-    this.node.querySelector(".job-previews").append(...this.previews);
+    this.tiles = [...Array(numPictures)].map(waitingTile);
+    this.node.querySelector(".job-previews").append(...this.tiles);
     this.button = this.node.querySelector(".job-cancel");
     this.button.addEventListener("click", () => (this.isOver ? this.node.remove() : this.cancel()));
     element("jobs").prepend(this.node);
@@ -105,13 +109,21 @@ export class Job {
   }
 
   advance({ step, steps, index, preview, content_type: type }) {
-    this.steps = steps;
-    this.proceed(step / steps, `Painting: step ${step} of ${steps}`);
-    if (preview) {
-      this.previews[index].classList.remove("is-waiting");
-      this.previews[index].src = `data:${type};base64,${preview}`;
-      this.previews[index].alt = `What picture ${index + 1} looks like so far`;
-    }
+    if (preview) this.preview(index, `data:${type};base64,${preview}`);
+    // Of several pictures the last one counts, which may not have begun: previews tell of the others.
+    const previewed = this.numPreviews / (Math.min(MOST_PREVIEWS, steps) * this.tiles.length);
+    const painting = step === 0 && preview && this.tiles.length > 1;
+    const words = painting ? `picture ${index + 1} of ${this.tiles.length}` : `step ${step} of ${steps}`;
+    this.proceed(Math.max(step / steps, Math.min(previewed, 0.99)), `Painting: ${words}`);
+  }
+
+  preview(index, url) {
+    const image = new Image();
+    image.src = url;
+    image.alt = `What picture ${index + 1} looks like so far`;
+    this.numPreviews += 1;
+    this.tiles[index].replaceWith(image);
+    this.tiles[index] = image;
   }
 
   proceed(share, words = "Painting") {
@@ -138,7 +150,7 @@ export class Job {
     this.say(error);
     announce(error);
     this.bar.remove();
-    this.previews.forEach((tile) => tile.classList.remove("is-waiting"));
+    this.tiles.forEach((tile) => tile.classList.remove("is-waiting"));
     this.button.textContent = "Dismiss";
     this.button.disabled = false;
   }
@@ -159,13 +171,12 @@ export class Job {
   say(words) {
     this.words.textContent = words;
   }
+}
 
-  waitingTile() {
-    const tile = new Image();
-    tile.className = "is-waiting";
-    tile.alt = "";
-    return tile;
-  }
+function waitingTile() {
+  const tile = document.createElement("div");
+  tile.className = "is-waiting";
+  return tile;
 }
 
 /** How far a job is; of one that has failed, why. */

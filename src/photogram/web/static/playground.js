@@ -1,12 +1,12 @@
 // The playground: puts its parts together. What is under way and what was painted is the server's to
 // know, so that a reload, another tab or another server shows the same.
 
-import { call, useKey } from "./api.js";
+import { call } from "./api.js";
 import { Code } from "./code.js";
 import { Form } from "./form.js";
 import { Gallery } from "./gallery.js";
-import { Job } from "./jobs.js";
-import { announce, complain, credits, element, openDialog, pause, randomSeed, wordsOf } from "./words.js";
+import { Job, MOST_PREVIEWS } from "./jobs.js";
+import { announce, complain, element, openDialog, pause, randomSeed, wordsOf } from "./words.js";
 
 const TRIES = 5;
 const data = JSON.parse(element("data").textContent);
@@ -30,9 +30,9 @@ async function run() {
   isBusy = true;
   try {
     const settings = await form.request();
-    const { request_id: id } = await submit({ ...settings, previews: data.previews });
+    const { request_id: id } = await submit({ ...settings, previews: MOST_PREVIEWS });
     form.praise();
-    follow(id, settings.prompt, settings.samples);
+    follow(id, settings.prompt, settings.samples).node.scrollIntoView({ block: "nearest" });
     tabs.postMessage({ id, prompt: settings.prompt, samples: settings.samples });
     announce("Queued");
   } catch (error) {
@@ -57,17 +57,17 @@ async function submit(settings) {
 }
 
 function follow(id, prompt, numPictures) {
-  if (jobs.has(id)) return;
+  if (jobs.has(id)) return jobs.get(id);
   const job = new Job(id, prompt, numPictures, (answer) => gallery.addJob(answer));
   jobs.set(id, job);
   job.follow();
+  return job;
 }
 
 /** Do what somebody wants with a picture. */
 async function act(wish, { settings, prompt, width, height, url }) {
   if (wish === "begin") {
-    const file = await (await fetch(url)).blob();
-    await form.source.take(file);
+    await form.source.take(await (await fetch(url)).blob(), url);
     return;
   }
   const seed = wish === "vary" ? randomSeed() : settings.seed;
@@ -80,34 +80,43 @@ function askForKey() {
   openDialog(element("key-dialog"));
 }
 
+/** Turn a key into a session; the key itself is not kept. */
 async function signIn(event) {
   event.preventDefault();
-  useKey(element("key").value.trim());
   try {
-    await enter();
-    element("key-dialog").close();
-    element("prompt").focus();
+    await call("POST", "/v1/session", undefined, { "x-api-key": element("key").value.trim() });
   } catch (error) {
-    useKey("");
     complain(element("key-problem"), wordsOf(error));
+    return;
   }
+  element("key").value = "";
+  complain(element("key-problem"));
+  element("key-dialog").close();
+  element("prompt").focus();
+  await enter();
+}
+
+async function signOut() {
+  await call("DELETE", "/v1/session").catch(() => null);
+  leave();
 }
 
 /** Show what the account has: what is under way, and what it has painted. */
 async function enter() {
-  await gallery.load();
   isSignedIn = true;
   element("sign").textContent = "Sign out";
-  complain(element("key-problem"));
-  element("key").value = "";
   form.price();
-  const open = await call("GET", "/inference-request/request-history?status=PENDING");
-  for (const row of open.requests) follow(row.request_id, row.prompt, row.parameters?.samples ?? 1);
+  try {
+    await gallery.load();
+    const open = await call("GET", "/inference-request/request-history?status=PENDING");
+    for (const row of open.requests) follow(row.request_id, row.prompt, row.parameters?.samples ?? 1);
+  } catch (error) {
+    if (error.status !== 401) form.complain(error);
+  }
 }
 
 function leave() {
   isSignedIn = false;
-  useKey("");
   for (const job of jobs.values()) job.remove();
   jobs.clear();
   gallery.clear();
@@ -121,11 +130,12 @@ form.node.addEventListener("submit", (event) => {
   run();
 });
 element("key-form").addEventListener("submit", signIn);
-element("sign").addEventListener("click", () => (isSignedIn ? leave() : askForKey()));
+element("sign").addEventListener("click", () => (isSignedIn ? signOut() : askForKey()));
 tabs.addEventListener("message", ({ data: { id, prompt, samples } }) => isSignedIn && follow(id, prompt, samples));
 document.addEventListener("signed-out", () => isSignedIn && leave());
 document.addEventListener("credits", ({ detail }) => {
-  element("balance").value = `${credits(detail)} credits`;
+  element("balance").value = `${Number(detail).toFixed(2)} credits`;
+  element("balance").title = detail;
   element("balance").hidden = false;
 });
 document.addEventListener("keydown", (event) => {
@@ -137,3 +147,4 @@ document.addEventListener("keydown", (event) => {
     [...jobs.values()].findLast((job) => !job.isOver)?.cancel();
   }
 });
+if (data.hasSession) enter();

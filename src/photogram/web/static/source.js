@@ -27,12 +27,12 @@ export class Source {
     return Boolean(this.picture);
   }
 
-  /** Take a picture; it becomes that of the next request. */
-  async take(file) {
+  /** Take a picture, which may have an address on the server; the next requests begin from it. */
+  async take(file, url) {
     if (!file) return;
     complain(element("image-problem"), wrongWith(file));
     if (wrongWith(file)) return;
-    this.picture = { dataUrl: await dataUrlOf(file) };
+    this.picture = { dataUrl: await dataUrlOf(file), url };
     this.image.src = this.picture.dataUrl;
     try {
       await this.image.decode();
