@@ -16,6 +16,8 @@ _FIRST = ("aspect_ratio", "samples", "steps", "guidance", "seed")
 _STRENGTH = "prompt_strength"
 """Stands beside the picture that a request begins from, where there can be one."""
 
+_MOST_IDEAS = 4
+
 _SIMPLE = ("text", "integer", "number", "choice", "flag")
 """Kinds of attributes that one control of the browser's can hold."""
 
@@ -67,6 +69,7 @@ class View:
     pictures: Sequence[Attribute]
     strength: Attribute
     more: Sequence[Attribute]
+    adapters: Sequence[Attribute]
     shapes: Sequence[Shape]
     models: Sequence[ModelInfo]
     num_previews: int | None
@@ -81,7 +84,10 @@ class View:
             "models": [
                 {
                     "slug": model.slug,
-                    "name": model.name,
+                    "defaultSteps": model.default_steps,
+                    "maxSteps": model.max_steps,
+                    "hasGuidance": model.has_guidance,
+                    "ideas": [*model.suggested_prompts[:_MOST_IDEAS]],
                     "sizes": {ratio: [*size] for ratio, size in model.aspect_ratios.items()},
                     "quarterSizes": {
                         ratio: [*model.size(ratio, "0.25")] for ratio in model.aspect_ratios
@@ -112,6 +118,7 @@ def view_of(
         pictures=pictures,
         strength=by_name[_STRENGTH],
         more=[each for each in attributes if each.kind in _SIMPLE and each.name not in placed],
+        adapters=[each for each in attributes if each.kind == "list"],
         shapes=[Shape.of(ratio) for ratio in by_name["aspect_ratio"].choices],
         models=models,
         num_previews=by_name["previews"].maximum,

@@ -54,19 +54,24 @@ ${saved(settings)}`;
 }
 
 function openai(settings, slug, size) {
-  const { prompt, samples, output_format: format, output_quality: quality, steps, guidance, seed } = settings;
+  const { prompt, samples, output_format: format, output_quality: quality, image, mask } = settings;
   const given = {
-    model: slug, prompt, n: samples, size: size.join("x"),
+    model: slug, prompt, n: samples, ...(!image && { size: size.join("x") }),
     output_format: format === "jpg" ? "jpeg" : format, output_compression: quality,
   };
+  const own = ["steps", "guidance", "seed", ...(image ? ["prompt_strength"] : []), "loras"].filter((name) => name in settings);
+  const files = [
+    ...(image ? [`    image=open("image.png", "rb"),`] : []),
+    ...(mask ? [`    mask=open("mask.png", "rb"),  # transparent where it is painted`] : []),
+  ];
   const names = samples > 1 ? `f"picture-{number}.${format}"` : `"${fileName(settings)}"`;
   return `from base64 import b64decode
 from openai import OpenAI
 
 client = OpenAI(api_key="${KEY}", base_url="${base}/v1")
-answer = client.images.generate(
-${pythonArguments(given)}
-    extra_body={"steps": ${steps}, "guidance": ${guidance}, "seed": ${seed}},
+answer = client.images.${image ? "edit" : "generate"}(
+${[...files, pythonArguments(given)].join("\n")}
+    extra_body={${own.map((name) => `"${name}": ${python(settings[name])}`).join(", ")}},
 )
 for number, image in enumerate(answer.data):
     with open(${names}, "wb") as file:
@@ -132,7 +137,13 @@ export class Code {
     element("copy").addEventListener("click", () => this.copy());
   }
 
-  open() {
+  async open() {
+    try {
+      this.settings = await this.form.request();
+    } catch (error) {
+      this.form.complain(error);
+      return;
+    }
     this.show(this.chosen);
     openDialog(element("code-dialog"));
   }
@@ -161,7 +172,7 @@ export class Code {
       tab.tabIndex = each === index ? 0 : -1;
     });
     const { code, needs } = LANGUAGES[index];
-    const settings = this.form.read();
+    const settings = this.settings;
     if (!settings.prompt.trim()) settings.prompt = "a red fox";
     element("code").setAttribute("aria-labelledby", this.tabs[index].id);
     element("code").firstElementChild.textContent = code(settings, this.form.slug, this.form.size);

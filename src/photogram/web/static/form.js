@@ -1,5 +1,6 @@
 // The controls of a request: what they hold, what is wrong with them, and what it would cost.
 
+import { Adapters } from "./adapters.js";
 import { call } from "./api.js";
 import { Source } from "./source.js";
 import { complain, credits, element, randomSeed, wordsOf } from "./words.js";
@@ -16,9 +17,38 @@ export class Form {
     this.source = new Source(() => this.price());
     this.node.addEventListener("input", (event) => this.changed(event.target));
     element("roll").addEventListener("click", () => this.write({ seed: randomSeed() }));
-    for (const idea of this.node.querySelectorAll(".idea")) {
-      idea.addEventListener("click", () => this.write({ prompt: idea.textContent }));
-    }
+    this.adapters = new Adapters();
+    this.adaptersOf = {};
+    element("model")?.addEventListener("change", () => this.follow());
+    this.follow();
+  }
+
+  /** Learn from the server which adapters its models have. */
+  async learn() {
+    const list = await call("GET", "/v1/models");
+    this.adaptersOf = Object.fromEntries(list.data.map(({ id, loras }) => [id, loras]));
+    this.adapters.offer(this.adaptersOf[this.model.slug] ?? []);
+  }
+
+  /** Take over what the chosen model allows and suggests. */
+  follow() {
+    const { defaultSteps, maxSteps, hasGuidance, ideas, slug } = this.model;
+    for (const control of [element("steps"), this.slider("steps")]) control.max = maxSteps;
+    element("guidance").closest(".field").hidden = !hasGuidance;
+    this.adapters.offer(this.adaptersOf[slug] ?? []);
+    element("ideas").replaceChildren(...ideas.map((idea) => this.idea(idea)));
+    this.write({ steps: defaultSteps });
+  }
+
+  idea(text) {
+    const item = document.createElement("li");
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "idea";
+    button.textContent = text;
+    button.addEventListener("click", () => this.write({ prompt: text }));
+    item.append(button);
+    return item;
   }
 
   /** The model that is chosen. */
@@ -43,9 +73,10 @@ export class Form {
     const settings = {};
     for (const control of this.controls()) {
       if (control.type === "radio" && !control.checked) continue;
+      if (control.name === "guidance" && !this.model.hasGuidance) continue;
       settings[control.name] = valueOf(control);
     }
-    return settings;
+    return { ...settings, ...this.adapters.fields() };
   }
 
   /** The same with its pictures, which are uploaded where they are not. */
@@ -143,8 +174,12 @@ export class Form {
   }
 
   mirror(control) {
-    const slider = this.node.querySelector(`[data-mirrors="${control.name}"]`);
+    const slider = this.slider(control.name);
     if (slider) slider.value = control.value;
+  }
+
+  slider(name) {
+    return this.node.querySelector(`[data-mirrors="${name}"]`);
   }
 }
 

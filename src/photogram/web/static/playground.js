@@ -107,6 +107,7 @@ async function enter() {
   element("sign").textContent = "Sign out";
   form.price();
   try {
+    await form.learn();
     await gallery.load();
     const open = await call("GET", "/inference-request/request-history?status=PENDING");
     for (const row of open.requests) follow(row.request_id, row.prompt, row.parameters?.samples ?? 1);
