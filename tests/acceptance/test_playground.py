@@ -107,14 +107,13 @@ def test_a_wrong_key_is_told_in_place(page: "Page", server: Server) -> None:
 
 
 def test_a_prompt_becomes_a_picture_while_one_watches(visitor: "Page", server: Server) -> None:
-    visitor.get_by_label("Prompt", exact=True).fill("a red apple")
-    visitor.locator("#steps").fill("50")
+    fill(visitor, "a red apple", **LONG)
     visitor.locator("#price", has_text=".").wait_for()
     price = float(visitor.locator("#price").inner_text())
     credits_before = float(server.balance())
     visitor.evaluate(WATCH)
     visitor.keyboard.press("Control+Enter")
-    card = newest_after(visitor, 0)
+    card = newest_after(visitor, 3)
     assert "Painting: step 49 of 50" in visitor.evaluate("seen.words")
     shares = visitor.evaluate("seen.shares")
     assert shares == sorted(shares)
@@ -122,11 +121,11 @@ def test_a_prompt_becomes_a_picture_while_one_watches(visitor: "Page", server: S
     assert len(previews) > 1
     assert all(each.startswith("data:image/jpeg;base64,") for each in previews)
     assert price == pytest.approx(float(server.balance()) * -1 + credits_before)
-    assert f"{price:.4f} credits" in card.inner_text()
+    assert f"{price / 4:.4f} credits" in card.inner_text()
     with Image.open(io.BytesIO(file_of(card))) as picture:
         assert (picture.format, picture.size) == ("WEBP", (256, 256))
     visitor.locator(".job").wait_for(state="detached")
-    assert visitor.locator("#announcer").inner_text() == "1 picture finished"
+    assert visitor.locator("#announcer").inner_text() == "4 pictures finished"
 
 
 def test_every_wrong_field_says_what_is_wrong_with_it(visitor: "Page") -> None:

@@ -51,7 +51,6 @@ export class Job {
     this.button.disabled = true;
     try {
       this.show(await call("POST", `${this.path}/cancel`));
-      if (!this.isOver) await this.look();
     } catch (error) {
       this.button.disabled = false;
       this.say(wordsOf(error));
@@ -65,14 +64,16 @@ export class Job {
     this.node.remove();
   }
 
-  /** Look once how far it is, and listen while there is something to hear. */
+  /** Listen to it where that can be, or else look once how far it is. */
   async look() {
-    const status = await statusOf(this.path);
-    this.show(status);
-    if (this.isOver) return;
-    if (status.status === "COMPLETED") await this.finish();
-    else if (document.hidden || streams >= MOST_STREAMS) await pause(document.hidden ? HIDDEN_POLL_MS : POLL_MS);
-    else await this.listen();
+    if (!document.hidden && streams < MOST_STREAMS) {
+      await this.listen();
+    } else {
+      const status = await statusOf(this.path);
+      this.show(status);
+      if (status.status === "COMPLETED") await this.finish();
+    }
+    if (!this.isOver) await pause(document.hidden ? HIDDEN_POLL_MS : POLL_MS);
   }
 
   async listen() {
