@@ -58,7 +58,13 @@ def sign_in(page: "Page", key: str) -> None:
     page.get_by_label("API key").fill(key)
     page.get_by_label("API key").press("Enter")
     page.get_by_role("button", name="Sign out").wait_for()
+    settle(page)
+
+
+def settle(page: "Page") -> None:
+    """Wait until what was painted before is there."""
     page.locator("#key-dialog").wait_for(state="hidden")
+    page.locator("#pictures[aria-busy=false]").wait_for(state="attached")
 
 
 def fill(page: "Page", prompt: str, **settings: str) -> None:
@@ -227,7 +233,7 @@ def test_another_tab_shows_the_same(
 ) -> None:
     other = context.new_page()
     other.goto(server.url)
-    other.get_by_role("button", name="Sign out").wait_for()
+    settle(other)
     before = cards(other).count()
     fill(visitor, "a green frog", **LONG)
     visitor.keyboard.press("Control+Enter")
@@ -247,6 +253,7 @@ def test_a_reload_goes_on_where_it_was(visitor: "Page", server: Server) -> None:
     visitor.keyboard.press("Control+Enter")
     is_under_way(visitor)
     visitor.reload()
+    settle(visitor)
     job = is_under_way(visitor)
     assert "a purple butterfly" in job.inner_text()
     newest_after(visitor, before + 3)

@@ -48,8 +48,10 @@ export class Gallery {
 
   /** Show a page of the history: its newest pictures first. */
   async load(page = 1) {
+    this.grid.ariaBusy = "true";
     const list = await call("GET", `/inference-request/generations?page=${page}`);
     this.page = page;
+    this.grid.ariaBusy = "false";
     this.add(list.generations, null);
     element("older").hidden = page >= list.total_pages;
     this.tidy();
