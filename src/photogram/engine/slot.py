@@ -23,6 +23,7 @@ from photogram.core.messages import (
     DRAINING,
     WORKER_LOST,
     Failed,
+    Finished,
     Forecast,
     GenerateJob,
     JobEvent,
@@ -78,6 +79,7 @@ class Wait:
     def __init__(self, place: Permit) -> None:
         self._place = place
         self._began_at = time.monotonic()
+        self._waited_s = 0.0
         self._events: asyncio.Future[AsyncIterator[JobEvent] | Failed] = (
             asyncio.get_running_loop().create_future()
         )
@@ -88,8 +90,8 @@ class Wait:
 
     def hand_over(self, job: GenerateJob, engine: Engine) -> None:
         """Let the engine have the job; what it refuses for a moment only is as good as lost."""
-        passed_s = time.monotonic() - self._began_at
-        left = replace(job, timeout_s=max(job.timeout_s - passed_s, 0.0))
+        self._waited_s = time.monotonic() - self._began_at
+        left = replace(job, timeout_s=max(job.timeout_s - self._waited_s, 0.0))
         try:
             permit = engine.acquire(left)
         except DeadlineExceededError as error:
@@ -113,7 +115,10 @@ class Wait:
             yield events
             return
         async for event in events:
-            yield event
+            if isinstance(event, Finished):
+                yield replace(event, queue_time_s=event.queue_time_s + self._waited_s)
+            else:
+                yield event
 
 
 class Slot:

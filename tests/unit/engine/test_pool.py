@@ -242,7 +242,9 @@ async def test_what_is_left_of_its_time_goes_with_a_job() -> None:
         events = ask(pool, "j", "a", timeout_s=60.0)
         await asyncio.sleep(0.05)
         a.gate.set()
-        assert isinstance(await end(events), Finished)
+        finished = await end(events)
+        assert isinstance(finished, Finished)
+        assert finished.queue_time_s > 0.04
         handed: GenerateJob = a.made[0].submitted[0]
         assert 0 < handed.timeout_s < 60 - 0.04
 
