@@ -4,17 +4,21 @@ The whole engine runs on a tiny real checkpoint; costs that are drawn at random 
 compose other batches in every example.
 """
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from numpy.typing import NDArray
+from PIL import Image
 
-from photogram.core.messages import Adapter, CancelJob, Finished, GenerateJob, JobEvent
+from photogram.core.messages import Adapter, CancelJob, Finished, GenerateJob, JobEvent, Source
 from photogram.engine.batching import StepLimits
 from photogram.engine.core import EngineCore
 from photogram.engine.cost import GUESS, CostModel, CostTable
@@ -26,7 +30,25 @@ from tests.unit.engine.recording import InlineExecutor
 
 Arrival = tuple[int, GenerateJob]
 
-orders = st.builds(
+
+@st.composite
+def sources(draw: st.DrawFn, width: int, height: int, num_steps: int) -> Source:
+    pixels = np.random.default_rng(draw(st.integers(0, 1)))
+    mask = pixels.integers(0, 256, (height, width), np.uint8)
+    return Source(
+        image=png(pixels.integers(0, 256, (height, width, 3), np.uint8)),
+        mask=draw(st.none() | st.just(png(mask))),
+        first_step=draw(st.integers(0, num_steps)),
+    )
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "png")
+    return buffer.getvalue()
+
+
+noisy = st.builds(
     GenerateJob,
     job_id=st.just(""),
     tenant=st.sampled_from("ab"),
@@ -47,11 +69,22 @@ orders = st.builds(
         ]
     ),
 )
+
+
+@st.composite
+def orders(draw: st.DrawFn) -> GenerateJob:
+    """Of noise alone, or of a picture, with and without a mask."""
+    job = draw(noisy)
+    source = draw(st.none() | sources(job.width, job.height, job.num_steps))
+    return replace(job, source=source)
+
+
 prices = st.floats(1e-6, 1e-2)
 tables = st.builds(
     CostTable,
     step=st.tuples(prices, prices, prices, st.just(1e-9)),
     begin=st.tuples(prices),
+    encode=st.tuples(prices, st.just(1e-7)),
     decode=st.tuples(prices, st.just(1e-7)),
 )
 limits = st.builds(
@@ -78,7 +111,7 @@ class Mix:
 
 mixes = st.builds(
     Mix,
-    arrivals=st.lists(st.tuples(st.integers(0, 12), orders), min_size=2, max_size=6),
+    arrivals=st.lists(st.tuples(st.integers(0, 12), orders()), min_size=2, max_size=6),
     cancelled=st.dictionaries(st.integers(0, 5), st.integers(0, 20), max_size=2),
     table=tables,
     limits=limits,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from photogram.core.messages import CancelJob, Failed, Finished, GenerateJob
+from photogram.core.messages import CancelJob, Failed, Finished, GenerateJob, Source
 from photogram.engine.batching import StepLimits
 from photogram.engine.cost import GUESS, CostModel, CostTable, Load
 from photogram.engine.scheduler import AGEING, ROUND_TARGETS
@@ -37,11 +37,13 @@ def arrivals(draw: st.DrawFn, most: int = 10) -> list[tuple[float, GenerateJob]]
     """Jobs of all kinds, with the times of their arrival."""
     jobs = []
     for number in range(draw(st.integers(1, most))):
-        side = draw(st.sampled_from([128, 256]))
+        num_steps, side = draw(st.integers(1, 50)), draw(st.sampled_from([128, 256]))
+        first_step = draw(st.none() | st.integers(0, num_steps))
         one = native(
             Simulation(),
             str(number),
-            draw(st.integers(1, 50)),
+            num_steps,
+            source=None if first_step is None else Source(image=b"", first_step=first_step),
             width=side,
             height=draw(st.sampled_from([128, 256])),
             seeds=tuple(range(draw(st.integers(1, 4)))),
@@ -75,7 +77,9 @@ def test_no_sample_is_lost_or_run_twice_and_the_device_never_idles(
         last, steps = simulation.last[one.job_id], simulation.steps_of(one.job_id)
         if isinstance(last, Finished):
             assert [image.seed for image in last.images] == list(one.seeds)
-            assert steps == dict.fromkeys(one.seeds, one.num_steps)
+            assert steps == (dict.fromkeys(one.seeds, one.num_steps_run) if steps else {})
+            assert steps.total() == len(one.seeds) * one.num_steps_run
+            assert simulation.encoded[one.job_id] == (one.source is not None)
             assert all(simulation.decoded[one.job_id, seed] == 1 for seed in one.seeds)
         else:
             cancelled_at = max(cancels[int(one.job_id)], at)
@@ -100,7 +104,8 @@ def test_a_turn_stays_within_the_target_unless_one_piece_alone_does_not(
         max(
             cost.begin_s
             + cost.step_s(Load.of([simulation.model.num_tokens(one.width, one.height)])),
-            cost.decode_s(one.width * one.height),
+            cost.begin_s + cost.decode_s(one.width * one.height),
+            cost.encode_s(one.width * one.height),
         )
         for _, one in jobs
     )
@@ -111,21 +116,24 @@ def test_a_turn_stays_within_the_target_unless_one_piece_alone_does_not(
 @given(
     steps=st.lists(st.lists(st.integers(1, 50), min_size=30, max_size=30), min_size=2, max_size=4),
     sides=st.lists(st.sampled_from([128, 256, 512]), min_size=4, max_size=4),
+    from_images=st.lists(st.booleans(), min_size=4, max_size=4),
 )
 def test_tenants_with_work_waiting_get_the_same_within_the_bound(
-    steps: list[list[int]], sides: list[int]
+    steps: list[list[int]], sides: list[int], from_images: list[bool]
 ) -> None:
     simulation = Simulation()
     cost = CostModel(simulation.table)
     for tenant, all_steps in enumerate(steps):
         for number, num_steps in enumerate(all_steps):
             side = sides[tenant]
+            source = Source(image=b"", first_step=num_steps // 2) if from_images[tenant] else None
             simulation.core.handle(
                 native(
                     simulation,
                     f"{tenant}.{number}",
                     num_steps,
                     tenant=str(tenant),
+                    source=source,
                     width=side,
                     height=side,
                 )
@@ -138,6 +146,25 @@ def test_tenants_with_work_waiting_get_the_same_within_the_bound(
         had = [simulation.served_s[str(tenant)] for tenant in range(len(steps))]
         bound_s = ROUND_TARGETS * LIMITS.target_s + longest_plan_s + longest_piece_s
         assert max(had) - min(had) <= bound_s
+
+
+@pytest.mark.parametrize("which", MODELS)
+def test_pictures_to_begin_from_keep_the_steps_of_others_waiting_for_one_piece_at_most(
+    which: str,
+) -> None:
+    simulation = simulate(which)
+    simulation.core.handle(native(simulation, "long", 50))
+    simulation.turn()
+    source = Source(image=b"", first_step=10)
+    for number in range(12):
+        simulation.core.handle(native(simulation, str(number), 40, source=source, tenant="b"))
+    width, height = simulation.model.size("1:1")
+    most_s = LIMITS.target_s + CostModel(simulation.table).encode_s(width * height)
+    for _ in range(20):
+        before, num_batches = simulation.now, len(simulation.batches)
+        while len(simulation.batches) == num_batches:
+            simulation.turn()
+        assert simulation.now - before <= most_s
 
 
 def _waiting(simulation: Simulation, tenant: str) -> list[str]:

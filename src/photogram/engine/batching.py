@@ -62,10 +62,15 @@ class StepBuilder:
         cost: What work takes.
         limits: How large the step may be.
         requests: All that are present.
+
+    Attributes:
+        samples: Those in it.
+        begin: Those of them that had not begun.
     """
 
     def __init__(self, cost: CostModel, limits: StepLimits, requests: Sequence[Request]) -> None:
         self.samples: list[Sample] = []
+        self.begin: list[Sample] = []
         self._cost = cost
         self._limits = limits
         self._size = _Size()
@@ -84,21 +89,30 @@ class StepBuilder:
             sample: One that is not denoised yet.
             is_quick: It is not to wait much for others.
         """
-        request = sample.request
-        if not (sample.is_begun or self._memory.has_room(request)):
-            return False
-        size = self._size_with(sample)
-        limit_s = self._limits.target_s if is_quick else self._limit_beside_quick_s
-        if self.samples and not self._is_better(size, request, limit_s):
+        request, size = sample.request, self._size_with(sample)
+        if not self._is_right(size, sample, is_quick=is_quick):
             return False
         self._size = size
         self.samples.append(sample)
         if not sample.is_begun:
+            self.begin.append(sample)
             self._memory.hold(request)
         if is_quick:
             quick_s = size.begin_s + QUICK_STRETCH * self._cost.step_s(request.load)
             self._limit_beside_quick_s = min(self._limit_beside_quick_s, quick_s)
         return True
+
+    def would_take(self, sample: Sample, *, is_quick: bool) -> bool:
+        """Whether `take` would put a sample into the step as it is now."""
+        return self._is_right(self._size_with(sample), sample, is_quick=is_quick)
+
+    def _is_right(self, size: _Size, sample: Sample, *, is_quick: bool) -> bool:
+        """Whether a sample may begin, and the step may then be of that size."""
+        request = sample.request
+        if not (sample.is_begun or self._memory.has_room(request)):
+            return False
+        limit_s = self._limits.target_s if is_quick else self._limit_beside_quick_s
+        return not self.samples or self._is_better(size, request, limit_s)
 
     def _size_with(self, sample: Sample) -> _Size:
         load = self._size.load.beside(sample.request.load)

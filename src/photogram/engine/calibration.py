@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import structlog
+from PIL import Image
 
-from photogram.core.messages import GenerateJob
-from photogram.engine.core import Runner
+from photogram.core.messages import GenerateJob, Source
 from photogram.engine.cost import CostModel, Load
+from photogram.engine.device import Runner
 from photogram.engine.request import Request, Sample
+from photogram.imaging.decode import as_png
 
 Key = TypeVar("Key", Load, int)
 
@@ -41,6 +43,7 @@ class Calibration:
         self._longest_s = longest_s
         self._prompt = "warm up"
         self._steps: list[tuple[Load, float]] = []
+        self._encodes: list[tuple[int, float]] = []
         self._decodes: list[tuple[int, float]] = []
         self._pieces = self._measure()
 
@@ -95,6 +98,9 @@ class Calibration:
             if self._cost.decode_s(samples[0].request.num_pixels) <= self._longest_s:
                 self._time_decode(samples[0])
                 yield True
+                for _ in range(2):
+                    self._time_encode(size)
+                    yield True
         self._fit()
 
     def _time_begin(self) -> Sample:
@@ -106,6 +112,11 @@ class Calibration:
         return sample
 
     def _begin(self, size: tuple[int, int]) -> Sample:
+        request = self._request(size)
+        self._runner.begin(request.samples[0])
+        return request.samples[0]
+
+    def _request(self, size: tuple[int, int], source: Source | None = None) -> Request:
         width, height = size
         job = GenerateJob(
             job_id="",
@@ -116,15 +127,21 @@ class Calibration:
             num_steps=_NUM_REPEATS * len(_NUM_SAMPLES),
             guidance=1.0,
             seeds=(0,),
+            source=source,
         )
-        request = Request(job, self._runner.model.num_tokens(width, height), arrived_at=0.0)
-        self._runner.begin(request.samples[0])
-        return request.samples[0]
+        return Request(job, self._runner.model.num_tokens(width, height), arrived_at=0.0)
 
     def _time_steps(self, samples: Sequence[Sample]) -> None:
         began_at = time.perf_counter()
         self._runner.step([sample.state for sample in samples])
         self._steps.append((_load(samples), time.perf_counter() - began_at))
+
+    def _time_encode(self, size: tuple[int, int]) -> None:
+        image = as_png(Image.new("RGB", size), size)
+        request = self._request(size, Source(image=image, first_step=0))
+        began_at = time.perf_counter()
+        self._runner.encode_source(request)
+        self._encodes.append((request.num_pixels, time.perf_counter() - began_at))
 
     def _time_decode(self, sample: Sample) -> None:
         began_at = time.perf_counter()
@@ -132,8 +149,12 @@ class Calibration:
         self._decodes.append((sample.request.num_pixels, time.perf_counter() - began_at))
 
     def _fit(self) -> None:
-        """The quickest of equal measurements counts: what delays it is not its own."""
+        """The quickest of equal measurements counts: what delays it is not its own.
+
+        Encoding takes no longer than decoding, and is taken to be as long until it was measured.
+        """
         self._cost.fit_steps(_quickest(self._steps))
+        self._cost.fit_encodes(_quickest(self._encodes or self._decodes))
         self._cost.fit_decodes(_quickest(self._decodes))
 
 

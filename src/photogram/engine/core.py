@@ -7,9 +7,9 @@ belongs, and tells the cost model how long the work took.
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import structlog
 
@@ -23,13 +23,13 @@ from photogram.core.messages import (
     Finished,
     GenerateJob,
     JobEvent,
-    ModelInfo,
     Preview,
     Progress,
     Started,
     Vitals,
 )
 from photogram.engine.cost import Load
+from photogram.engine.device import Runner
 from photogram.engine.request import Request, Sample
 from photogram.engine.scheduler import Plan, Scheduler
 from photogram.engine.watch import Watch
@@ -39,39 +39,6 @@ _MOST_ENCODING = 16
 """While so many files are to be written, no previews are added: they are to be quick or not at all."""
 
 _log = structlog.get_logger(__name__)
-
-
-class Runner(Protocol):
-    """Owns the device. Every method may raise; what a sample's state is, only it knows.
-
-    What a method starts on the device is done when it returns, so that it can be timed.
-    """
-
-    @property
-    def model(self) -> ModelInfo:
-        """What the device paints with."""
-
-    @property
-    def compiles(self) -> bool:
-        """A first step of new shapes may take minutes."""
-
-    def begin(self, sample: Sample) -> None:
-        """Encode the prompt, draw the noise, and set the sample's state."""
-
-    def step(self, states: Sequence[Any]) -> None:
-        """One denoising step for all; if it raises, no state has changed."""
-
-    def decode(self, state: Any) -> Any:
-        """Latents to pixels, (height, width, 3) uint8."""
-
-    def encode(self, pixels: Any, sample: Sample) -> EncodedImage:
-        """Pixels to a file; safe to call on another thread."""
-
-    def preview(self, state: Any) -> Any:
-        """Pixels of what a picture under way will roughly look like; changes nothing of it."""
-
-    def encode_preview(self, pixels: Any, sample: Sample) -> EncodedImage:
-        """The same to a small file; safe to call on another thread."""
 
 
 class _Encoding(NamedTuple):
@@ -142,10 +109,12 @@ class EngineCore:
     def _run(self, plan: Plan) -> None:
         compiles, began_at = self._may_compile(plan), self._clock()
         with self.watch.over(plan.seconds, compiles=compiles):
+            if plan.encode is not None:
+                self._encode_source(plan.encode)
             for sample in plan.begin:
                 self._begin(sample)
             self._denoise([sample for sample in plan.batch if self._is_live(sample)])
-            if plan.decode is not None:
+            if plan.decode is not None and self._is_live(plan.decode):
                 self._decode(plan.decode)
         if plan.seconds and not compiles:
             self.watch.learn(plan.seconds, self._clock() - began_at)
@@ -157,6 +126,8 @@ class EngineCore:
         shapes = {(len(plan.batch), sample.request.num_tokens) for sample in plan.batch}
         if plan.decode is not None:
             shapes.add((0, plan.decode.request.num_pixels))
+        if plan.encode is not None:
+            shapes.add((-1, plan.encode.num_pixels))
         is_new = not shapes <= self._shapes
         self._shapes |= shapes
         return is_new
@@ -174,16 +145,31 @@ class EngineCore:
         if not self._is_live(sample):  # an earlier sample of the same request just failed
             return
         request, began_at = sample.request, self._clock()
-        if request.started_at is None:
-            self._emit(Started(request.job.job_id))
+        self._start(request, began_at)
         try:
             self._runner.begin(sample)
         except Exception as error:  # noqa: BLE001 one request's failure is its own
             self._fail_with(request, error)
             return
-        if request.started_at is None:  # the other samples share the encoded prompt
-            request.started_at = began_at
+        if not request.is_conditioned:  # the other samples share the encoded prompt
+            request.is_conditioned = True
             self._scheduler.cost.observe_begin(self._clock() - began_at)
+
+    def _encode_source(self, request: Request) -> None:
+        began_at = self._clock()
+        self._start(request, began_at)
+        try:
+            self._runner.encode_source(request)
+        except Exception as error:  # noqa: BLE001 one request's failure is its own
+            self._fail_with(request, error)
+            return
+        self._scheduler.cost.observe_encode(request.num_pixels, self._clock() - began_at)
+
+    def _start(self, request: Request, now: float) -> None:
+        """Say that the first work on a request begins, unless it was said."""
+        if request.started_at is None:
+            self._emit(Started(request.job.job_id))
+            request.started_at = now
 
     def _denoise(self, batch: list[Sample]) -> None:
         try:
@@ -213,7 +199,7 @@ class EngineCore:
             sample.step += 1
         for request in dict.fromkeys(sample.request for sample in batch):
             job = request.job
-            self._emit(Progress(job.job_id, request.step, job.num_steps))
+            self._emit(Progress(job.job_id, request.step, job.num_steps_run))
         for sample in batch:
             if sample.step in sample.request.job.preview_steps:
                 self._preview(sample)
@@ -286,7 +272,7 @@ class EngineCore:
                 images=images,
                 prompt_tokens=request.prompt_tokens,
                 prompt_truncated=request.prompt_truncated,
-                num_steps=job.num_steps,
+                num_steps=job.num_steps_run,
                 queue_time_s=started_at - request.arrived_at,
                 generation_time_s=self._clock() - started_at,
             )

@@ -82,16 +82,20 @@ class CostTable(msgspec.Struct, frozen=True):
         step: Of one call, one sample, one token, one pair of tokens.
         adapted: Of one token for each adapter that changes it.
         begin: Of one new prompt with its first noise.
+        encode: Of one picture to begin from, one pixel of it.
         decode: Of one picture, one pixel.
     """
 
     step: tuple[float, ...]
     begin: tuple[float, ...]
+    encode: tuple[float, ...]
     decode: tuple[float, ...]
     adapted: float = 1.5e-5
 
 
-GUESS = CostTable(step=(3e-3, 1e-3, 5e-5, 1e-9), begin=(1e-2,), decode=(5e-3, 8e-7))
+GUESS = CostTable(
+    step=(3e-3, 1e-3, 5e-5, 1e-9), begin=(1e-2,), encode=(5e-3, 8e-7), decode=(5e-3, 8e-7)
+)
 """Before anything was measured: a small network on a processor."""
 
 
@@ -105,6 +109,7 @@ class CostModel:
     def __init__(self, table: CostTable = GUESS) -> None:
         self._step = _Stage((*table.step, table.adapted))
         self._begin = _Stage(table.begin)
+        self._encode = _Stage(table.encode)
         self._decode = _Stage(table.decode)
 
     @property
@@ -112,13 +117,21 @@ class CostModel:
         """The prices as they are now."""
         *step, adapted = self._step.prices
         return CostTable(
-            tuple(step), tuple(self._begin.prices), tuple(self._decode.prices), adapted
+            step=tuple(step),
+            begin=tuple(self._begin.prices),
+            encode=tuple(self._encode.prices),
+            decode=tuple(self._decode.prices),
+            adapted=adapted,
         )
 
     @property
     def begin_s(self) -> float:
         """Seconds of encoding a prompt and drawing noise."""
         return self._begin.seconds((1,))
+
+    def encode_s(self, num_pixels: int) -> float:
+        """Seconds of turning a picture of so many pixels into latents; of none for 0."""
+        return self._encode.seconds((1, num_pixels)) if num_pixels else 0.0
 
     def step_s(self, load: Load) -> float:
         """Seconds of one denoising step."""
@@ -142,6 +155,10 @@ class CostModel:
         """Learn from one prompt that was encoded while serving."""
         self._begin.observe((1,), seconds)
 
+    def observe_encode(self, num_pixels: int, seconds: float) -> None:
+        """Learn from one picture that was encoded while serving."""
+        self._encode.observe((1, num_pixels), seconds)
+
     def observe_step(self, load: Load, seconds: float) -> None:
         """Learn from one step that was run while serving."""
         self._step.observe((1, *load), seconds)
@@ -159,6 +176,10 @@ class CostModel:
         self._step.fit([((1, *load), seconds) for load, seconds in measured])
         _, _, token, _, _ = self._step.prices
         self._step.prices[-1] = _ADAPTED_SHARE * token
+
+    def fit_encodes(self, measured: Iterable[tuple[int, float]]) -> None:
+        """Fit the prices of encoding to careful measurements of several numbers of pixels."""
+        self._encode.fit([((1, num_pixels), seconds) for num_pixels, seconds in measured])
 
     def fit_decodes(self, measured: Iterable[tuple[int, float]]) -> None:
         """Fit the prices of decoding to careful measurements of several numbers of pixels."""

@@ -1,7 +1,8 @@
 """An engine without a model: the same queue, events and failures, for tests of what stands above.
 
 It draws no picture that anyone could take for one: every image is a small flat file whose colour
-follows from its seed, encoded by the same code as the real ones.
+follows from its seed, and from the picture that it begins from, encoded by the same code as the real
+ones.
 """
 
 import asyncio
@@ -9,7 +10,9 @@ from collections.abc import AsyncIterator
 
 import numpy as np
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
+from photogram.core.errors import EngineFailedError
 from photogram.core.messages import (
     CANCELLED,
     CONTENT_TYPES,
@@ -31,6 +34,7 @@ from photogram.core.ports import ModelReport, ModelState, Permit
 from photogram.engine.admission import Admission
 from photogram.imaging.encode import encode
 from photogram.imaging.metadata import ImageMetadata
+from photogram.imaging.source import read_source
 
 FAKE_MODEL = ModelInfo(
     slug="fake",
@@ -155,6 +159,11 @@ class FakeEngine:
                 self.losses -= 1
                 yield Failed(job_id=job.job_id, code=WORKER_LOST, message=WORKER_LOST)
                 return
+            try:
+                tint = _tint(job)
+            except EngineFailedError as error:
+                yield Failed(job_id=job.job_id, code=error.error_code, message=error.message)
+                return
             for step in range(1, job.num_steps_run + 1):
                 await asyncio.sleep(self.step_s)
                 if cancelled.is_set():
@@ -164,19 +173,35 @@ class FakeEngine:
                 self.steps_run[job.job_id] = step
                 yield Progress(job.job_id, step, job.num_steps_run)
                 if step in job.preview_steps:
-                    for preview in _previews(job, step, self.model):
+                    for preview in _previews(job, step, self.model, tint):
                         yield preview
                 if self.fail_with is not None:
                     yield Failed(job_id=job.job_id, code="inference_failed", message=self.fail_with)
                     return
-            yield _finish(job, self.model)
+            yield _finish(job, self.model, tint)
         finally:
             del self._cancelled[job.job_id]
             permit.release()
 
 
-def _finish(job: GenerateJob, model: ModelInfo) -> Finished:
-    images = tuple(_flat_image(job, seed, model) for seed in job.seeds)
+def _tint(job: GenerateJob) -> NDArray[np.uint8]:
+    """(3,): the mean colour of what is painted over; black where a job begins from noise.
+
+    Raises:
+        EngineFailedError: The source's files are not what they should be.
+    """
+    source, size = job.source, (job.width, job.height)
+    if source is None:
+        return np.zeros(3, np.uint8)
+    pixels = read_source(source.image, "RGB", size)
+    if source.mask is not None:
+        painted = read_source(source.mask, "L", size) >= 128
+        pixels = pixels[painted] if painted.any() else pixels
+    return np.asarray(pixels.reshape(-1, 3).mean(axis=0), dtype=np.uint8)
+
+
+def _finish(job: GenerateJob, model: ModelInfo, tint: NDArray[np.uint8]) -> Finished:
+    images = tuple(_flat_image(job, seed, model, tint) for seed in job.seeds)
     return Finished(
         job_id=job.job_id,
         images=images,
@@ -188,9 +213,11 @@ def _finish(job: GenerateJob, model: ModelInfo) -> Finished:
     )
 
 
-def _previews(job: GenerateJob, step: int, model: ModelInfo) -> list[Preview]:
+def _previews(
+    job: GenerateJob, step: int, model: ModelInfo, tint: NDArray[np.uint8]
+) -> list[Preview]:
     small = replace(job, width=job.width // 4, height=job.height // 4, image_format="jpeg")
-    images = [_flat_image(small, seed, model) for seed in job.seeds]
+    images = [_flat_image(small, seed, model, tint) for seed in job.seeds]
     return [
         Preview(
             job_id=job.job_id,
@@ -203,8 +230,10 @@ def _previews(job: GenerateJob, step: int, model: ModelInfo) -> list[Preview]:
     ]
 
 
-def _flat_image(job: GenerateJob, seed: int, model: ModelInfo) -> EncodedImage:
-    colour = np.array([seed % 251, seed % 241, seed % 239], dtype=np.uint8)
+def _flat_image(
+    job: GenerateJob, seed: int, model: ModelInfo, tint: NDArray[np.uint8]
+) -> EncodedImage:
+    colour = np.array([seed % 251, seed % 241, seed % 239], dtype=np.uint8) ^ tint
     pixels = np.ascontiguousarray(np.broadcast_to(colour, (job.height, job.width, 3)))
     metadata = ImageMetadata(
         model=model.slug,
@@ -214,6 +243,7 @@ def _flat_image(job: GenerateJob, seed: int, model: ModelInfo) -> EncodedImage:
         width=job.width,
         height=job.height,
         adapters=job.adapters,
+        first_step=None if job.source is None else job.source.first_step,
     )
     return EncodedImage(
         seed=seed,

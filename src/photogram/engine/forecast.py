@@ -67,12 +67,13 @@ def _play(
     passed_s = 0.0
     while scheduler.has_work:
         plan = scheduler.schedule(now + passed_s)
-        for sample in plan.begin:
-            started_s.setdefault(sample.request.job.job_id, passed_s)
+        begun = [sample.request for sample in plan.begin]
+        for request in [plan.encode, *begun] if plan.encode is not None else begun:
+            started_s.setdefault(request.job.job_id, passed_s)
         passed_s += plan.seconds
-        if plan.decode is None:
+        if plan.batch:
             passed_s += _step_on(scheduler, plan)
-        else:
+        if plan.decode is not None:
             ended_s[plan.decode.request.job.job_id] = passed_s
     return {job_id: (started_s[job_id], ended_s[job_id]) for job_id in started_s}
 
@@ -157,9 +158,10 @@ def _courses(requests: Sequence[Request], cost: CostModel, limits: StepLimits) -
     share = full_step_s / sum(map(cost.step_s, loads))
     courses = []
     for request in requests:
-        num_samples, num_steps = len(request.samples), request.job.num_steps - request.step
+        num_samples, num_steps = len(request.samples), request.job.num_steps_run - request.step
         lone_step_s = cost.step_s(request.load)
         rest_s = num_samples * cost.decode_s(request.num_pixels)
+        rest_s += cost.encode_s(request.pixels_to_encode)
         rest_s += 0.0 if request.is_begun else cost.begin_s
         work_s = rest_s + num_samples * num_steps * lone_step_s * share
         courses.append(_Course(request, work_s, rest_s + num_steps * max(full_step_s, lone_step_s)))

@@ -96,26 +96,25 @@ class Outlook:
 
     def _longest_s(self, courses: Iterable[_Course]) -> float:
         """Seconds of all work one after the other: in whatever order, it is done by then."""
+        cost = self._cost
         return sum(
-            self._cost.begin_s
-            + len(course.job.seeds)
-            * self._cost.picture_s(
-                self._request(course).load,
-                course.job.width * course.job.height,
-                course.job.num_steps - course.step,
+            cost.begin_s
+            + cost.encode_s(request.pixels_to_encode)
+            + sum(
+                cost.picture_s(request.load, request.num_pixels, sample.steps_left)
+                for sample in request.samples
             )
-            for course in courses
+            for request in map(self._request, courses)
         )
 
     def _forecasts(self, courses: Iterable[_Course]) -> dict[str, Forecast]:
-        requests = []
-        for course in courses:
-            request = self._request(course)
-            for sample in request.samples:
-                sample.step, sample.is_begun = course.step, course.is_begun
-            requests.append(request)
+        requests = [self._request(course) for course in courses]
         return forecast(requests, self._cost, self._limits, time.monotonic())
 
     def _request(self, course: _Course) -> Request:
+        """A job as the engine has it; what it began with is taken as done."""
         num_tokens = self._model.num_tokens(course.job.width, course.job.height)
-        return Request(course.job, num_tokens, course.arrived_at)
+        request = Request(course.job, num_tokens, course.arrived_at, is_encoded=course.is_begun)
+        for sample in request.samples:
+            sample.step, sample.is_begun = course.step, course.is_begun
+        return request

@@ -33,7 +33,7 @@ class Sample:
 
     @property
     def steps_left(self) -> int:
-        return self.request.job.num_steps - self.step
+        return self.request.job.num_steps_run - self.step
 
     @property
     def is_denoised(self) -> bool:
@@ -51,6 +51,9 @@ class Request:
         work_s: The scheduler's: predicted seconds of all its work, run alone.
         is_short: The scheduler's: its work is little beside what was there when it arrived.
         due_at: The scheduler's: the earlier, the sooner it has its turn.
+        is_encoded: The scheduler has given it the work of encoding its source.
+        source: The runner's own record of the encoded source, which its samples share.
+        is_conditioned: Its prompt was encoded, for one of its samples and so for all.
         adapters: The runner's own record of what all samples are painted with; None before the first.
     """
 
@@ -61,6 +64,9 @@ class Request:
     work_s: float = 0.0
     is_short: bool = False
     due_at: float = 0.0
+    is_encoded: bool = False
+    source: Any = None
+    is_conditioned: bool = False
     prompt_tokens: int = 0
     prompt_truncated: bool = False
     adapters: Any = None
@@ -71,13 +77,18 @@ class Request:
 
     @property
     def is_begun(self) -> bool:
-        """Its prompt was encoded, for one of its samples and so for all."""
+        """One of its samples has begun, or will with the plan that is made."""
         return any(sample.is_begun for sample in self.samples)
 
     @property
     def load(self) -> Load:
         """A step of one of its samples alone."""
         return Load.of_sample(self.num_tokens, len(self.job.adapters))
+
+    @property
+    def pixels_to_encode(self) -> int:
+        """Of the picture that has yet to be encoded before a sample can begin; 0 for none."""
+        return 0 if self.job.source is None or self.is_encoded else self.num_pixels
 
     @property
     def num_pixels(self) -> int:

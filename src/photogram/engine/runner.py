@@ -24,9 +24,10 @@ from photogram.core.messages import (
     ModelInfo,
     Vitals,
 )
-from photogram.engine.request import Sample
+from photogram.engine.request import Request, Sample
 from photogram.imaging.encode import encode
 from photogram.imaging.metadata import ImageMetadata
+from photogram.imaging.source import read_source
 from photogram.model.adapters import Adapter
 from photogram.pipeline.batch import Denoising
 from photogram.pipeline.flux import Pipeline
@@ -43,7 +44,7 @@ _OUT_OF_MEMORY = "can't allocate memory"
 
 
 class PipelineRunner:
-    """Implements `engine.core.Runner` over one loaded pipeline.
+    """Implements `engine.device.Runner` over one loaded pipeline.
 
     Args:
         pipeline: What paints.
@@ -108,6 +109,17 @@ class PipelineRunner:
     def compiles(self) -> bool:
         return self._pipeline.device.type == "cuda"
 
+    def encode_source(self, request: Request) -> None:
+        job, source = request.job, request.job.source
+        if source is None:
+            raise ValueError("the job begins from noise")
+        size = (job.width, job.height)
+        image = read_source(source.image, "RGB", size)
+        mask = read_source(source.mask, "L", size) if source.mask is not None else None
+        request.source = _with_room(
+            lambda: self._pipeline.encode(image, mask, first_step=source.first_step)
+        )
+
     def begin(self, sample: Sample) -> None:
         request, job = sample.request, sample.request.job
         if request.adapters is None:  # all samples have the same, whatever becomes of the files
@@ -121,6 +133,7 @@ class PipelineRunner:
                 guidance=job.guidance,
                 seed=sample.seed,
                 adapters=request.adapters,
+                source=request.source,
             )
         )
         self._finish()
@@ -181,6 +194,7 @@ class PipelineRunner:
             height=height,
             adapters=job.adapters,
             prompt=job.prompt if job.with_prompt else None,
+            first_step=None if job.source is None else job.source.first_step,
         )
         return EncodedImage(
             seed=sample.seed,

@@ -1,7 +1,8 @@
 """Decides what the device does next; touches no tensor and reads no clock.
 
 In: requests, and a model of costs. Out: one `Plan` at a time: either a denoising step of samples
-that are run together, or one picture to decode, so that neither waits for much of the other.
+that are run together, or one picture to encode or to decode, so that none waits for much of the
+others.
 
 Tenants take turns, in rounds: in each, every tenant with work may have `ROUND_TARGETS` times the
 target of a step. What a tenant has had is counted in predicted seconds of its work run alone,
@@ -13,11 +14,15 @@ round more than the rest of their tenant. Of the rest, the one goes first that h
 left, where waiting counts as work done, `AGEING` times over: nothing but short ones that arrives
 later than a request's work divided by `AGEING` goes before it. A request whose deadline is near
 goes ahead like a short one.
+
+A request that begins from a picture is not to wait until it is the first: where its samples would
+have gone into a step, and its tenant is in the earliest round, its picture is encoded right after
+that step. So there is at most one such piece between two steps.
 """
 
 import heapq
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from statistics import fmean
@@ -54,12 +59,14 @@ class Plan:
     """What the device does next.
 
     Attributes:
-        begin: Those of `batch` whose prompt is encoded and whose noise is drawn first.
+        encode: A request whose source becomes latents; then there is nothing else.
+        begin: Those of `batch`, or `decode`, whose prompt is encoded and whose noise is drawn first.
         batch: Samples that take one denoising step together.
         decode: A denoised sample that becomes a picture; then there is no `batch`.
         seconds: The predicted time of all of it.
     """
 
+    encode: Request | None = None
     begin: tuple[Sample, ...] = ()
     batch: tuple[Sample, ...] = ()
     decode: Sample | None = None
@@ -120,6 +127,7 @@ class Scheduler:
         self._limits = limits
         self._round_s = ROUND_TARGETS * limits.target_s
         self._tenants: dict[str, _Tenant] = {}
+        self._encode_next: Request | None = None
 
     @property
     def has_work(self) -> bool:
@@ -132,7 +140,8 @@ class Scheduler:
 
     def add(self, request: Request) -> None:
         """Queue all samples of a request."""
-        request.work_s = self.cost.begin_s + len(request.samples) * self._picture_s(request)
+        request.work_s = self._ahead_s(request)
+        request.work_s += len(request.samples) * self._picture_s(request)
         others_s = [other.work_s for other in self.requests]
         request.is_short = bool(others_s) and request.work_s <= SHORT_SHARE * fmean(others_s)
         request.due_at = request.arrived_at + request.work_s / AGEING
@@ -143,6 +152,8 @@ class Scheduler:
         tenant = self._tenants.get(request.job.tenant)
         if tenant is not None and request in tenant.requests:
             tenant.requests.remove(request)
+        if request is self._encode_next:
+            self._encode_next = None
 
     def late(self, now: float) -> list[Request]:
         """Requests that have missed their deadline, or are bound to and have not begun."""
@@ -150,28 +161,36 @@ class Scheduler:
 
     def schedule(self, now: float) -> Plan:
         """Choose the next work and charge it to the tenants; empty if there is none."""
+        if (request := self._encode_next) is not None:
+            return self._encode(request)
         step = StepBuilder(self.cost, self._limits, self.requests)
         tenants = [tenant for tenant in self._tenants.values() if tenant.requests]
-        line: list[_Place] = []
-        for number, tenant in enumerate(tenants):
-            _queue_up(line, tenant, number, tenant.in_order(now))
-        begin: list[Sample] = []
+        line = _line_up(tenants, now)
+        first_round = line[0][0] if line else 0
         num_refused = 0
         while line and num_refused < _MOST_REFUSED:
-            *_, number, sample, others = heapq.heappop(line)
-            tenant = tenants[number]
-            if sample.is_denoised:
+            if self._encode_next is not None and line[0][0] > first_round:
+                break  # those of the earliest round have work that is only not ready yet
+            its_round, *_, number, sample, others = heapq.heappop(line)
+            tenant, request = tenants[number], sample.request
+            is_quick = tenant.lets_ahead(request)
+            if request.pixels_to_encode:
+                is_wanted = step.would_take(sample, is_quick=is_quick)
+                if is_wanted and not step.samples:
+                    return self._encode(request)
+                if is_wanted and its_round == first_round:
+                    self._encode_next = self._encode_next or request
+                num_refused += bool(step.samples) and not is_wanted
+            elif sample.is_denoised:
                 if not step.samples:
                     return self._decode(sample, tenant)
-            elif step.take(sample, is_quick=tenant.lets_ahead(sample.request)):
-                tenant.serve(sample.request, self._price(sample))
-                if not sample.is_begun:
-                    begin.append(sample)
-                    sample.is_begun = True
-            elif step.samples:
-                num_refused += 1
+            elif step.take(sample, is_quick=is_quick):
+                tenant.serve(request, self._price(sample))
+                sample.is_begun = True
+            else:
+                num_refused += bool(step.samples)
             _queue_up(line, tenant, number, others)
-        return Plan(begin=tuple(begin), batch=tuple(step.samples), seconds=step.seconds)
+        return Plan(begin=tuple(step.begin), batch=tuple(step.samples), seconds=step.seconds)
 
     def charge_again(self, batch: tuple[Sample, ...], num_steps: int) -> None:
         """Count so many more steps of a batch as had."""
@@ -196,27 +215,48 @@ class Scheduler:
         newcomer = _Tenant(self._round_s, entry_s if rounds else 0.0)
         return self._tenants.setdefault(name, newcomer)
 
+    def _encode(self, request: Request) -> Plan:
+        seconds = self.cost.encode_s(request.pixels_to_encode)
+        request.is_encoded, self._encode_next = True, None
+        self._tenants[request.job.tenant].serve(request, seconds)
+        return Plan(encode=request, seconds=seconds)
+
     def _decode(self, sample: Sample, tenant: _Tenant) -> Plan:
         request = sample.request
-        sample.is_decoded = True
+        seconds = self._begin_s(request) + self.cost.decode_s(request.num_pixels)
+        begin = () if sample.is_begun else (sample,)  # it runs no step
+        sample.is_begun = sample.is_decoded = True
         if all(sample.is_decoded for sample in request.samples):
             tenant.requests.remove(request)
-        seconds = self.cost.decode_s(request.num_pixels)
         tenant.serve(request, seconds)
-        return Plan(decode=sample, seconds=seconds)
+        return Plan(begin=begin, decode=sample, seconds=seconds)
 
     def _price(self, sample: Sample) -> float:
         """Seconds of a sample's next step alone."""
-        begin_s = 0.0 if sample.request.is_begun else self.cost.begin_s
-        return begin_s + self.cost.step_s(sample.request.load)
+        return self._begin_s(sample.request) + self.cost.step_s(sample.request.load)
+
+    def _begin_s(self, request: Request) -> float:
+        return 0.0 if request.is_begun else self.cost.begin_s
+
+    def _ahead_s(self, request: Request) -> float:
+        """Seconds of what comes before the first step of a request that has not begun."""
+        return self.cost.begin_s + self.cost.encode_s(request.pixels_to_encode)
 
     def _picture_s(self, request: Request) -> float:
-        return self.cost.picture_s(request.load, request.num_pixels, request.job.num_steps)
+        return self.cost.picture_s(request.load, request.num_pixels, request.job.num_steps_run)
 
     def _is_late(self, request: Request, now: float) -> bool:
         if not request.is_begun:
-            now += self.cost.begin_s + self._picture_s(request)
+            now += self._ahead_s(request) + self._picture_s(request)
         return now > request.deadline_at
+
+
+def _line_up(tenants: Sequence[_Tenant], now: float) -> list[_Place]:
+    """Every tenant's first sample."""
+    line: list[_Place] = []
+    for number, tenant in enumerate(tenants):
+        _queue_up(line, tenant, number, tenant.in_order(now))
+    return line
 
 
 def _queue_up(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from photogram.core.messages import ImageFormat
-from photogram.imaging.metadata import SOFTWARE, ImageMetadata, exif, xmp
+from photogram.imaging.metadata import ImageMetadata, exif, xmp
 
 _PNG_COMPRESS_LEVEL = 1  # lossless at any level; 2.5 times faster than the default, 15 % larger
 _SHARP_QUALITY = 90  # from here on a JPEG keeps its full colour resolution
@@ -41,7 +41,7 @@ def encode(
             image.save(buffer, "jpeg", quality=quality, subsampling=subsampling, **blocks)
         case "png":
             text = PngImagePlugin.PngInfo()
-            text.add_text("Software", SOFTWARE)
+            text.add_text("Software", metadata.software)
             text.add_text("parameters", metadata.to_json())
             text.add_itxt("XML:com.adobe.xmp", blocks["xmp"].decode("utf-8"))
             image.save(

@@ -13,8 +13,11 @@ from PIL import ExifTags, Image
 from photogram.core.messages import Adapter
 
 SOFTWARE = "AI generated;txt2img;flux"
+SOFTWARE_FROM_IMAGE = "AI generated;img2img;flux"
 MAKE = "Photogram"
-DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+_SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+DIGITAL_SOURCE_TYPE = _SOURCE_TYPES + "trainedAlgorithmicMedia"
+COMPOSITE_SOURCE_TYPE = _SOURCE_TYPES + "compositeWithTrainedAlgorithmicMedia"
 
 _UTF_16 = b"UNICODE\x00"  # EXIF's name of the encoding that follows
 _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -37,6 +40,9 @@ class ImageMetadata:
 
     Attributes:
         model: The model's slug.
+        steps: Of the whole schedule.
+        first_step: Of a picture that began from another one: steps that were left out. Left out of
+            the file when None.
         adapters: Left out of the file when there are none.
         prompt: Left out of the file when None.
     """
@@ -48,18 +54,24 @@ class ImageMetadata:
     width: int
     height: int
     adapters: tuple[Adapter, ...] = ()
+    first_step: int | None = None
     prompt: str | None = None
+
+    @property
+    def software(self) -> str:
+        """The mark that programs know from Black Forest Labs' own code."""
+        return SOFTWARE if self.first_step is None else SOFTWARE_FROM_IMAGE
 
     def to_json(self, *, with_prompt: bool = True) -> str:
         """One line of ASCII: any script is escaped, so that every reader decodes it right."""
-        values = asdict(self)
+        values = {name: value for name, value in asdict(self).items() if value is not None}
         values["loras"] = [
             {"name": adapter.name, "scale": adapter.scale} for adapter in values.pop("adapters")
         ]
         if not self.adapters:
             del values["loras"]
-        if self.prompt is None or not with_prompt:
-            del values["prompt"]
+        if not with_prompt:
+            values.pop("prompt", None)
         return json.dumps(values)
 
 
@@ -71,7 +83,7 @@ def exif(metadata: ImageMetadata) -> bytes:
     tags = Image.Exif()
     tags[ExifTags.Base.Make] = MAKE
     tags[ExifTags.Base.Model] = metadata.model
-    tags[ExifTags.Base.Software] = SOFTWARE
+    tags[ExifTags.Base.Software] = metadata.software
     tags[ExifTags.Base.ImageDescription] = metadata.to_json(with_prompt=False)
     if metadata.prompt is not None:
         comment = metadata.prompt.encode("utf-16-be", errors="surrogatepass")
@@ -88,6 +100,7 @@ def read_exif(tags: Image.Exif) -> ImageMetadata:
     if tags.get(ExifTags.Base.Make) != MAKE:
         raise ValueError("the file does not say how its picture was made")
     values = json.loads(tags[ExifTags.Base.ImageDescription])
+    values["adapters"] = tuple(Adapter(**each) for each in values.pop("loras", []))
     comment = tags.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment)
     if comment is not None:
         values["prompt"] = comment.removeprefix(_UTF_16).decode("utf-16-be", "surrogatepass")
@@ -95,6 +108,7 @@ def read_exif(tags: Image.Exif) -> ImageMetadata:
 
 
 def xmp(metadata: ImageMetadata) -> bytes:
-    """The XMP packet, with IPTC's word for a picture made by a trained model."""
-    packet = _XMP.format(tool=escape(f"{MAKE} {metadata.model}"), source=DIGITAL_SOURCE_TYPE)
+    """The XMP packet, with IPTC's word for a picture made by a trained model, or from another."""
+    source = DIGITAL_SOURCE_TYPE if metadata.first_step is None else COMPOSITE_SOURCE_TYPE
+    packet = _XMP.format(tool=escape(f"{MAKE} {metadata.model}"), source=source)
     return packet.encode("utf-8")

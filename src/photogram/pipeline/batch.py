@@ -14,6 +14,7 @@ from torch import Tensor
 from photogram.model.adapters import Adapters
 from photogram.model.attention import Packing
 from photogram.model.step_cache import Remembered, StepCache
+from photogram.pipeline.source import Kept
 from photogram.sampling.solver import euler_step
 
 
@@ -26,7 +27,7 @@ class Denoising:
         txt: (T, context_in_dim), the text sequence.
         pe: (T + L, head_dim / 2, 2) float32, the positions.
         mods: (num_steps, num_modulations, hidden_size), the modulation of every step.
-        sigmas: num_steps + 1 noise levels, the last one 0.
+        sigmas: num_steps + 1 noise levels, the last one 0; those that run.
         step: Steps done.
         width: Pixels.
         height: Pixels.
@@ -35,6 +36,7 @@ class Denoising:
         adapters: What it is painted with beside the network.
         velocity: (L, C), that of the last step; None before the first.
         remembered: What a step cache keeps for the next step; None before the first, and without.
+        kept: What stays of another picture, put back after every step; None where nothing does.
     """
 
     img: Tensor
@@ -50,10 +52,11 @@ class Denoising:
     step: int = 0
     velocity: Tensor | None = None
     remembered: Remembered | None = None
+    kept: Kept | None = None
 
     @property
     def num_steps(self) -> int:
-        """Steps from noise to the picture."""
+        """Steps from where it begins to the picture."""
         return len(self.sigmas) - 1
 
     @property
@@ -94,16 +97,18 @@ def step_batch(
     """
     passes = [[item] for item in batch] if alone else [batch]
     found = [velocity for each in passes for velocity in _velocities(transformer, each)]
-    moved = [
-        euler_step(item.img, velocity, *item.sigmas[item.step : item.step + 2])
-        for item, (velocity, _) in zip(batch, found, strict=True)
-    ]
+    moved = [_move(item, velocity) for item, (velocity, _) in zip(batch, found, strict=True)]
     # all or none: a step that ran out of memory half-way is run again
     for item, img, (velocity, remembered) in zip(batch, moved, found, strict=True):
         item.img = img
         item.velocity = velocity
         item.remembered = remembered
         item.step += 1
+
+
+def _move(item: Denoising, velocity: Tensor) -> Tensor:
+    img = euler_step(item.img, velocity, *item.sigmas[item.step : item.step + 2])
+    return img if item.kept is None else item.kept.put_back(img, item.sigmas[item.step + 1])
 
 
 def _velocities(

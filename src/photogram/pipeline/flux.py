@@ -5,7 +5,6 @@ end; `start`, `step` and `decode` are its parts, for an engine that paints many 
 queue, job or file format.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -17,22 +16,28 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from photogram.core.errors import (
-    ConfigurationError,
-    EngineFailedError,
-    ErrorDetail,
-    InvalidRequestError,
-)
+from photogram.core.errors import ConfigurationError, EngineFailedError
 from photogram.core.messages import ModelInfo
+from photogram.core.strength import first_step
 from photogram.model.adapters import Adapter, Adapters, Scaled
 from photogram.model.rope import rope
 from photogram.model.step_cache import StepCache
 from photogram.pipeline.adapters import AdapterShelf
+from photogram.pipeline.arguments import (
+    PictureLike,
+    check_run,
+    check_scales,
+    check_size,
+    check_strength,
+    read_pictures,
+    scaled,
+)
 from photogram.pipeline.batch import Denoising, Transformer, step_batch
 from photogram.pipeline.conditioning import Conditioner, Conditioning
 from photogram.pipeline.cuda import CudaFlux, multiply_float32_exactly
 from photogram.pipeline.device import choose_device, choose_precision, plan_for
 from photogram.pipeline.preview import LinearDecoder
+from photogram.pipeline.source import SourceLatents, encode
 from photogram.sampling import latents
 from photogram.sampling.schedule import Schedule, make_schedule
 from photogram.sampling.solver import clean_estimate
@@ -42,11 +47,13 @@ from photogram.weights.plan import Plan
 
 DEFAULT_GUIDANCE = 3.5
 DEFAULT_SEED = 46588
+DEFAULT_STRENGTH = 0.8
 
 _SHAPES_KEPT = 64
 
-_ModsKey = tuple[str, float, int, int, Adapters]
-"""What the modulation of all steps depends on: prompt, guidance, steps, image tokens, adapters."""
+_ModsKey = tuple[str, float, int, int, int, Adapters]
+"""What the modulation of all steps depends on: prompt, guidance, steps, those of them that are left
+out, image tokens, adapters."""
 
 
 class Pipeline:
@@ -139,7 +146,7 @@ class Pipeline:
         """What the checkpoint can do; approximate precision is in its name."""
         return self._model
 
-    def generate(
+    def generate(  # noqa: PLR0913 - the library's one call; each parameter is an attribute of a picture
         self,
         prompt: str,
         steps: int | None = None,
@@ -148,6 +155,9 @@ class Pipeline:
         width: int | None = None,
         height: int | None = None,
         *,
+        image: PictureLike | None = None,
+        mask: PictureLike | None = None,
+        prompt_strength: float = DEFAULT_STRENGTH,
         loras: Mapping[Path, float] | Mapping[str, float] | None = None,
         on_step: Callable[[int], None] | None = None,
     ) -> Image.Image:
@@ -155,11 +165,18 @@ class Pipeline:
 
         Args:
             prompt: What it shows.
-            steps: Euler steps, at least 1; the model's own default where left out.
+            steps: Euler steps, at least 1; the model's own default where left out. From an image,
+                those of the whole schedule.
             guidance: How closely it follows the prompt; without effect on a model without it.
             seed: Its noise; the same seed paints the same picture.
-            width: Pixels, a multiple of `model.size_multiple`; the native square's by default.
+            width: Pixels, a multiple of `model.size_multiple`; the native square's by default, or
+                what of the image's shape has its area.
             height: Pixels, the same.
+            image: A picture to begin from: one of Pillow, the bytes of a file, or its path. One of
+                another size is scaled.
+            mask: As `image`, and as large: white is painted, black stays as it is.
+            prompt_strength: 0 to 1: the share of the steps that run, and so how far the picture may
+                go from the image; without effect where there is none.
             loras: Files of adapters (LoRA) -> what their changes are multiplied by.
             on_step: Called after every step with the number of steps done.
 
@@ -168,17 +185,31 @@ class Pipeline:
             CheckpointError: An adapter that cannot be read, or is for another model.
             EngineFailedError: The model's numbers overflowed; there is no picture.
         """
-        native_width, native_height = self.model.size("1:1")
+        picture, shape = read_pictures(image, mask)
+        size = self.model.size("1:1") if picture is None else self.model.size_like(*picture.size)
+        width = size[0] if width is None else width
+        height = size[1] if height is None else height
+        num_steps = self.model.default_steps if steps is None else steps
+        source = None
+        if picture is not None:
+            check_size(self.model, width, height)
+            check_strength(prompt_strength)
+            source = self.encode(
+                scaled(picture, width, height),
+                None if shape is None else scaled(shape, width, height),
+                first_step=first_step(prompt_strength, num_steps),
+            )
         denoising = self.start(
             prompt,
-            width=native_width if width is None else width,
-            height=native_height if height is None else height,
-            num_steps=self.model.default_steps if steps is None else steps,
+            width=width,
+            height=height,
+            num_steps=num_steps,
             guidance=guidance,
             seed=seed,
             adapters=[
                 (self.load_adapter(Path(path)), scale) for path, scale in (loras or {}).items()
             ],
+            source=source,
         )
         while not denoising.is_done:
             self.step([denoising])
@@ -196,6 +227,20 @@ class Pipeline:
         return self._adapters.get(path)
 
     @torch.inference_mode()
+    def encode(
+        self, image: NDArray[np.uint8], mask: NDArray[np.uint8] | None = None, *, first_step: int
+    ) -> SourceLatents:
+        """A picture for others to begin from.
+
+        Args:
+            image: (H, W, 3) RGB, of the size in which they are to be painted.
+            mask: (H, W) grey, 128 and above is painted; None: all is.
+            first_step: Steps of the schedule that are left out.
+        """
+        vae = self._networks.vae
+        return encode(vae, self.checkpoint.autoencoder, image, mask, first_step)
+
+    @torch.inference_mode()
     def start(
         self,
         prompt: str,
@@ -205,43 +250,45 @@ class Pipeline:
         guidance: float,
         seed: int,
         adapters: Sequence[tuple[Adapter, float]] = (),
+        source: SourceLatents | None = None,
     ) -> Denoising:
-        """A picture as noise, with all that its steps need.
+        """A picture as noise, or as noisy as `source` asks for, with all that its steps need.
 
         Raises:
             InvalidRequestError: A value out of range.
         """
-        self._check_size(width, height)
-        if not _is_unicode(prompt):
-            raise _invalid("prompt", "it holds half of a surrogate pair, which is no character")
-        if num_steps < 1:
-            raise _invalid("steps", f"{num_steps} is less than 1")
-        if not math.isfinite(guidance):
-            raise _invalid("guidance", f"{guidance} is not a finite number")
-        if not 0 <= seed < 2**64:
-            raise _invalid("seed", f"{seed} is not between 0 and 2**64 - 1")
-        for _, scale in adapters:
-            if not math.isfinite(scale):
-                raise _invalid("loras", f"{scale} is not a finite number")
+        num_left_out = 0 if source is None else source.first_step
+        check_size(self.model, width, height)
+        check_run(prompt, num_steps, guidance, seed, num_left_out)
+        check_scales(scale for _, scale in adapters)
         own = tuple(Scaled(adapter, scale) for adapter, scale in adapters if scale)
         params = self.checkpoint.transformer
         rows, columns = height // self.model.size_multiple, width // self.model.size_multiple
         conditioning = self._condition(prompt)
         schedule = make_schedule(self.checkpoint.schedule, num_steps, rows * columns)
-        noise = latents.noise(seed, params.latent_channels, 2 * rows, 2 * columns)
+        schedule = schedule.without_first(num_left_out)
+        sigmas = tuple(schedule.sigmas.tolist())
+        if source is None:
+            noise = latents.noise(seed, params.latent_channels, 2 * rows, 2 * columns)
+            img, kept = latents.pack(noise).to(self.device), None
+        else:
+            img, kept = source.begin(seed, sigmas[0], self.device)
         return Denoising(
-            img=latents.pack(noise).to(self.device),
+            img=img,
             txt=conditioning.txt,
             pe=self._positions(rows, columns),
             mods=self._modulate(
-                (prompt, guidance, num_steps, rows * columns, own), schedule, conditioning
+                (prompt, guidance, num_steps, num_left_out, rows * columns, own),
+                schedule,
+                conditioning,
             ),
-            sigmas=tuple(schedule.sigmas.tolist()),
+            sigmas=sigmas,
             width=width,
             height=height,
             prompt_tokens=conditioning.num_tokens,
             prompt_truncated=conditioning.is_truncated,
             adapters=own,
+            kept=kept,
         )
 
     @torch.inference_mode()
@@ -283,6 +330,8 @@ class Pipeline:
             raise ValueError("there is nothing to show before the first step")
         sigma = denoising.sigmas[denoising.step]
         img = clean_estimate(denoising.img, denoising.velocity, sigma)
+        if denoising.kept is not None:
+            img = denoising.kept.put_back(img, 0.0)
         return self._linear_decoder(self._unpack(denoising, img))
 
     @cached_property
@@ -308,7 +357,7 @@ class Pipeline:
         """The modulation of all steps; samples that differ in their seed alone share it."""
         mods = self._mods.get(key)
         if mods is None:
-            _, guidance, _, _, own = key
+            _, guidance, _, _, _, own = key
             strength = torch.tensor([guidance], dtype=torch.float32, device=self.device)
             mods = self._mods[key] = self._networks.transformer.modulate(
                 schedule.timesteps.to(self.device),
@@ -321,26 +370,3 @@ class Pipeline:
     def _make_positions(self, rows: int, columns: int) -> Tensor:
         ids = latents.position_ids(rows, columns, self.model.max_text_tokens)
         return rope(ids, self.checkpoint.transformer.axes_dim).to(self.device)
-
-    def _check_size(self, width: int, height: int) -> None:
-        multiple = self.model.size_multiple
-        for field, side in (("width", width), ("height", height)):
-            if side < multiple or side % multiple:
-                below = max(side // multiple, 1) * multiple
-                raise _invalid(
-                    field,
-                    f"{side} is not a multiple of {multiple}; the nearest are "
-                    f"{below} and {below + multiple}",
-                )
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _invalid(field: str, problem: str) -> InvalidRequestError:
-    return InvalidRequestError(f"{field}: {problem}", details=[ErrorDetail(field, problem)])

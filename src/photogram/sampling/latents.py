@@ -20,8 +20,15 @@ def noise(seed: int, channels: int, height: int, width: int) -> Tensor:
     Returns:
         (1, channels, height, width) float32 on the CPU.
     """
+    (first,) = noises(seed, 1, channels, height, width)
+    return first
+
+
+def noises(seed: int, number: int, channels: int, height: int, width: int) -> list[Tensor]:
+    """Several `noise`s of one seed, drawn one after the other."""
     generator = torch.Generator("cpu").manual_seed(seed)
-    return torch.randn((1, channels, height, width), generator=generator, dtype=torch.float32)
+    shape = (1, channels, height, width)
+    return [torch.randn(shape, generator=generator, dtype=torch.float32) for _ in range(number)]
 
 
 def pack(latents: Tensor) -> Tensor:

@@ -25,6 +25,10 @@ class Schedule:
     sigmas: Tensor
     timesteps: Tensor
 
+    def without_first(self, num_steps: int) -> "Schedule":
+        """What is left of the run when its first steps are left out, at most all of them."""
+        return Schedule(self.sigmas[num_steps:], self.timesteps[num_steps:])
+
 
 def make_schedule(params: ScheduleParams, num_steps: int, image_seq_len: int) -> Schedule:
     """The schedule of `num_steps` Euler steps for a picture of `image_seq_len` tokens.

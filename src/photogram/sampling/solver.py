@@ -25,6 +25,19 @@ def euler_step(x: Tensor, velocity: Tensor, sigma: float, sigma_next: float) -> 
     return x + (sigma_next - sigma) * velocity.float()
 
 
+def add_noise(clean: Tensor, noise: Tensor, sigma: float) -> Tensor:
+    """A picture at a noise level.
+
+    Source: arXiv:2209.03003, equation 1; diffusers `FlowMatchEulerDiscreteScheduler.scale_noise`.
+
+    Args:
+        clean: Any shape, float32: level 0.
+        noise: The same shape, float32: level 1.
+        sigma: The level of the result.
+    """
+    return sigma * noise + (1.0 - sigma) * clean
+
+
 def clean_estimate(x: Tensor, velocity: Tensor, sigma: float) -> Tensor:
     """The picture at the end of a straight way: what `x` would be at noise level 0.
 

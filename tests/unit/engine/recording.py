@@ -9,7 +9,7 @@ from photogram.core.messages import EncodedImage, GenerateJob, JobEvent, ModelIn
 from photogram.engine.batching import StepLimits
 from photogram.engine.core import EngineCore
 from photogram.engine.cost import CostModel
-from photogram.engine.request import Sample
+from photogram.engine.request import Request, Sample
 from photogram.engine.scheduler import Scheduler
 
 TOKENS_PER_SAMPLE = 10
@@ -47,9 +47,14 @@ class RecordingRunner:
 
     batches: list[list[str]] = field(default_factory=list)
     begun: list[tuple[str, int]] = field(default_factory=list)
+    encoded: list[str] = field(default_factory=list)
 
     model = MODEL
     compiles = False
+
+    def encode_source(self, request: Request) -> None:
+        self._fail_if_asked(request.job.prompt, "its source")
+        self.encoded.append(request.job.job_id)
 
     def begin(self, sample: Sample) -> None:
         self._fail_if_asked(sample.request.job.prompt, "begin")

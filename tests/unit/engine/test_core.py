@@ -18,6 +18,7 @@ from photogram.core.messages import (
     JobEnd,
     Preview,
     Progress,
+    Source,
     Started,
 )
 from photogram.engine.batching import RUNNING_BATCHES
@@ -182,11 +183,14 @@ def test_a_sample_larger_than_the_budget_still_runs() -> None:
     assert isinstance(recorded.last_events()["a"], Finished)
 
 
-@pytest.mark.parametrize("stage", ["begin", "step", "decode", "encode"])
+@pytest.mark.parametrize("stage", ["its source", "begin", "step", "decode", "encode"])
 def test_one_failing_request_fails_alone(stage: str) -> None:
     recorded = RecordedCore()
     recorded.core.handle(job("good", num_steps=3))
-    recorded.core.handle(job("bad", num_steps=3, prompt=f"fails at {stage}", seeds=(1, 2)))
+    source = Source(image=b"", first_step=1)
+    recorded.core.handle(
+        job("bad", num_steps=3, prompt=f"fails at {stage}", seeds=(1, 2), source=source)
+    )
     recorded.core.handle(job("fine", num_steps=3))
     recorded.run()
     last = recorded.last_events()
@@ -304,6 +308,46 @@ def test_waiting_samples_hold_no_state() -> None:
     for _ in range(10):
         recorded.core.step()
     assert len(recorded.runner.begun) <= 2 * RUNNING_BATCHES
+
+
+def test_a_picture_to_begin_from_is_encoded_once_and_only_the_steps_left_are_run() -> None:
+    recorded = RecordedCore()
+    source = Source(image=b"", first_step=3)
+    recorded.core.handle(job("a", num_steps=5, seeds=(1, 2), source=source))
+    recorded.run()
+    assert recorded.runner.encoded == ["a"]
+    assert recorded.runner.batches == [["a", "a"]] * 2
+    progress = [event for event in recorded.events if isinstance(event, Progress)]
+    assert progress == [Progress("a", 1, 2), Progress("a", 2, 2)]
+    last = recorded.events[-1]
+    assert isinstance(last, Finished)
+    assert last.num_steps == 2
+    assert recorded.events.count(Started("a")) == 1
+
+
+def test_a_job_that_leaves_out_all_steps_is_decoded_without_one() -> None:
+    recorded = RecordedCore()
+    recorded.core.handle(
+        job("a", num_steps=5, seeds=(1, 2), source=Source(image=b"", first_step=5), num_previews=3)
+    )
+    recorded.run()
+    assert recorded.runner.encoded == ["a"]
+    assert recorded.runner.begun == [("a", 1), ("a", 2)]
+    assert recorded.runner.batches == []
+    assert [type(event) for event in recorded.events] == [Started, Finished]
+
+
+def test_jobs_from_noise_and_from_pictures_share_their_steps() -> None:
+    recorded = RecordedCore()
+    recorded.core.handle(job("noise", num_steps=5))
+    recorded.core.step()
+    recorded.core.handle(job("image", num_steps=4, source=Source(image=b"", first_step=1)))
+    recorded.run()
+    assert [sorted(batch) for batch in recorded.runner.batches] == [
+        ["noise"],
+        ["noise"],  # after which the picture is encoded
+        *[["image", "noise"]] * 3,
+    ]
 
 
 def test_job_that_is_past_its_deadline_fails_without_work() -> None:

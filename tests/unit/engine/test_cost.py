@@ -117,9 +117,11 @@ def test_serving_one_shape_does_not_forget_the_others() -> None:
 def test_a_table_makes_the_same_model_again() -> None:
     cost = CostModel()
     cost.fit_decodes([(65536, 0.06), (16384, 0.017)])
+    cost.fit_encodes([(65536, 0.03)])
     cost.fit_begin(0.01)
     again = CostModel(cost.table)
     assert again.decode_s(65536) == cost.decode_s(65536) == pytest.approx(0.06, rel=0.05)
+    assert again.encode_s(65536) == cost.encode_s(65536) == pytest.approx(0.03, rel=0.05)
     assert again.begin_s == cost.begin_s == pytest.approx(0.01, rel=0.01)
     assert cost.table.step == GUESS.step
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from photogram.core.messages import Forecast, GenerateJob
+from photogram.core.messages import Forecast, GenerateJob, Source
 from photogram.engine.cost import CostModel
 from photogram.engine.forecast import MOST_PLAYED, forecast
 from photogram.engine.request import Request
@@ -22,6 +22,7 @@ def mixed_jobs(simulation: Simulation, seed: int, number: int) -> list[tuple[flo
                 width=int(rng.choice([128, 256])),
                 seeds=tuple(range(rng.integers(1, 4))),
                 tenant=str(rng.integers(2)),
+                source=Source(image=b"", first_step=0) if n % 2 else None,
             ),
         )
         for n in range(number)
@@ -32,17 +33,20 @@ def foretell(simulation: Simulation) -> dict[str, Forecast]:
     """As the API process does: from the jobs, their arrival, and the progress of their slowest."""
     requests = []
     for running in simulation.scheduler.requests:
-        request = Request(running.job, running.num_tokens, running.arrived_at)
+        is_begun = running.started_at is not None
+        request = Request(running.job, running.num_tokens, running.arrived_at, is_encoded=is_begun)
         for sample in request.samples:
-            sample.step, sample.is_begun = running.step, running.started_at is not None
+            sample.step, sample.is_begun = running.step, is_begun
         requests.append(request)
     cost = CostModel(simulation.scheduler.cost.table)
     return forecast(requests, cost, LIMITS, simulation.now)
 
 
-def test_a_lone_job_starts_at_once_and_takes_its_own_time() -> None:
+@pytest.mark.parametrize("first_step", [None, 0, 24, 25])
+def test_a_lone_job_starts_at_once_and_takes_its_own_time(first_step: int | None) -> None:
     simulation = Simulation()
-    one = native(simulation, "a", 25)
+    source = None if first_step is None else Source(image=b"", first_step=first_step)
+    one = native(simulation, "a", 25, source=source)
     simulation.core.handle(one)
     told = foretell(simulation)["a"]
     assert (told.queue_position, told.start_s) == (1, 0.0)

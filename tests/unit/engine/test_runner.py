@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from photogram.core.errors import EngineFailedError
-from photogram.core.messages import Adapter, Vitals
+from photogram.core.messages import Adapter, Source, Vitals
 from photogram.engine.request import Request, Sample
 from photogram.engine.runner import PipelineRunner
 from photogram.pipeline.flux import Pipeline
@@ -94,6 +94,14 @@ def test_a_picture_too_large_for_any_memory_is_told_as_that(tmp_path: Path) -> N
     with pytest.raises(EngineFailedError, match="too little memory"):
         runner.begin(petabyte)
     assert petabyte.state is None
+
+
+@pytest.mark.parametrize("image", [b"", b"\x89PNG\r\n\x1a\n broken"])
+def test_a_source_that_cannot_be_read_is_the_jobs_failure(image: bytes) -> None:
+    request = sample(source=Source(image=image, first_step=1)).request
+    with pytest.raises(EngineFailedError, match="64x64"):
+        runner_of(ShortOfMemory(num_failures=0)).encode_source(request)
+    assert request.source is None
 
 
 @pytest.fixture(scope="module")

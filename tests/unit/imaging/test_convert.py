@@ -5,13 +5,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from photogram.core.messages import ImageFormat
+from photogram.core.messages import Adapter, ImageFormat
 from photogram.imaging.convert import convert
 from photogram.imaging.encode import encode
 from photogram.imaging.metadata import ImageMetadata, read_exif
 
 METADATA = ImageMetadata(
-    model="fake", seed=2**53 - 1, steps=3, guidance=3.5, width=64, height=48, prompt='a "狐" 🦊'
+    model="fake",
+    seed=2**53 - 1,
+    steps=3,
+    guidance=3.5,
+    width=64,
+    height=48,
+    adapters=(Adapter("ink", 0.5),),
+    first_step=1,
+    prompt='a "狐" 🦊',
 )
 FORMATS: tuple[ImageFormat, ...] = ("webp", "jpeg", "png")
 

@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,13 @@ from PIL import ExifTags, Image
 
 from photogram.core.messages import ImageFormat
 from photogram.imaging.encode import encode
-from photogram.imaging.metadata import DIGITAL_SOURCE_TYPE, SOFTWARE, ImageMetadata
+from photogram.imaging.metadata import (
+    COMPOSITE_SOURCE_TYPE,
+    DIGITAL_SOURCE_TYPE,
+    SOFTWARE,
+    SOFTWARE_FROM_IMAGE,
+    ImageMetadata,
+)
 
 FORMATS: list[ImageFormat] = ["webp", "jpeg", "png"]
 METADATA = ImageMetadata(model="tiny", seed=2**53, steps=25, guidance=3.5, width=48, height=64)
@@ -57,6 +64,18 @@ def test_file_says_that_it_is_generated_and_from_what(
     }  # fmt: skip
     assert DIGITAL_SOURCE_TYPE.encode() in data
     assert b"prompt" not in data
+
+
+@pytest.mark.parametrize("image_format", FORMATS)
+def test_file_of_a_picture_from_a_picture_says_so(
+    pixels: NDArray[np.uint8], image_format: ImageFormat
+) -> None:
+    metadata = replace(METADATA, first_step=5)
+    data = encode(pixels, image_format, 80, metadata=metadata)
+    exif = open_image(data).getexif()
+    assert exif[ExifTags.Base.Software] == SOFTWARE_FROM_IMAGE
+    assert json.loads(exif[ExifTags.Base.ImageDescription])["first_step"] == 5
+    assert COMPOSITE_SOURCE_TYPE.encode() in data
 
 
 @pytest.mark.parametrize("image_format", FORMATS)
