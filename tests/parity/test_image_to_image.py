@@ -46,7 +46,7 @@ class Peers:
     ) -> NDArray[np.uint8]:
         height, width, _ = image.shape
         source = self.ours.encode(image, mask, first_step=first_step(strength, num_steps))
-        denoising = self.ours.start(PROMPT, width, height, num_steps, 2.0, 7, source)
+        denoising = self.ours.start(PROMPT, width, height, num_steps, 2.0, 7, source=source)
         while not denoising.is_done:
             self.ours.step([denoising])
         return self.ours.decode(denoising)
