@@ -1,7 +1,11 @@
 """The account's pages as people use them: a real browser, and the real API over a fake engine."""
 
+import asyncio
+import contextlib
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import httpx
@@ -9,6 +13,8 @@ import pytest
 
 from photogram.accounts.models import Rights, Scope
 from photogram.bootstrap.app import build_app
+from photogram.webhooks.addresses import AddressGuard
+from photogram.webhooks.courier import Courier
 from tests.browser import CHROMIUM, NO_BROWSER, serious_problems_of_both
 from tests.unit.api.serving import Site, open_site, serve
 
@@ -166,17 +172,65 @@ def test_a_key_is_rotated(visit: "Callable[..., Page]", site: Site) -> None:
     assert "signed in" in page.locator("tbody tr", has_text=old.key_id).last.inner_text()
 
 
-def test_a_webhook_is_added_switched_off_and_on(
-    visit: "Callable[..., Page]", site: Site, url: str
+class Receiver(BaseHTTPRequestHandler):
+    """Takes every message."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+@pytest.fixture
+def receiver() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/hook"
+        server.shutdown()
+        thread.join()
+
+
+@contextlib.contextmanager
+def running_courier(site: Site) -> Iterator[None]:
+    """Deliver messages meanwhile, on another thread."""
+    loop = asyncio.new_event_loop()
+    courier = Courier(site.services.database, AddressGuard(may_be_private=True))
+    task = loop.create_task(courier.run())
+
+    def run() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            loop.run_until_complete(task)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        loop.call_soon_threadsafe(task.cancel)
+        thread.join()
+        loop.close()
+
+
+def test_a_webhook_is_added_gets_a_message_and_is_switched_off_and_on(
+    visit: "Callable[..., Page]", site: Site, receiver: str
 ) -> None:
     page = visit(site.key.token, "/account/webhooks")
-    page.get_by_label("Address").fill("http://127.0.0.1:9/hook")
+    page.get_by_label("Address").fill(receiver)
     page.get_by_role("button", name="Add", exact=True).click()
     page.locator("#secret").get_by_text("whsec_").wait_for()
     page.get_by_role("button", name="Done").click()
-    row = page.locator("tbody tr", has_text="127.0.0.1:9/hook")
+    row = page.locator("tbody tr", has_text=receiver)
     row.get_by_role("button", name="Send a test").click()
-    page.get_by_role("heading", name="Deliveries").wait_for()
+    deliveries = page.locator("#deliveries")
+    deliveries.wait_for()
+    with running_courier(site):
+        while "204" not in deliveries.inner_text():
+            page.reload()
+    assert "webhook.test" in deliveries.inner_text()
     row.get_by_role("button", name="Switch off").click()
     row.get_by_role("button", name="Switch on").click()
     row.get_by_role("button", name="Switch off").wait_for()

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+import structlog
 
 from photogram.accounts.models import Rights, Scope
 from photogram.api.app import create_app
@@ -136,6 +137,19 @@ async def test_revoking_a_key_ends_its_sessions(browser: httpx.AsyncClient, site
     revoked = await browser.delete(f"/v1/keys/{site.key.key_id}", headers=OWN)
     assert revoked.json()["state"] == "revoked"
     assert_error(await browser.get("/v1/session", headers=OWN), 401, "invalid_api_key")
+
+
+async def test_no_log_line_holds_a_key_or_a_cookie(browser: httpx.AsyncClient, site: Site) -> None:
+    with structlog.testing.capture_logs() as lines:
+        await _sign_in(browser, site.key.token)
+        secret = browser.cookies["photogram_session"]
+        await browser.get("/v1/keys", headers=OWN)
+        await browser.delete("/v1/session", headers=OWN)
+        browser.cookies.set("photogram_session", secret)
+        await browser.get("/v1/keys", headers=OWN)
+    assert [line["status"] for line in lines] == [201, 200, 204, 401]
+    assert secret not in repr(lines)
+    assert site.key.token.rsplit("_", 1)[1] not in repr(lines)
 
 
 async def test_a_session_may_do_what_its_key_may(browser: httpx.AsyncClient, site: Site) -> None:
