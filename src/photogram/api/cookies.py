@@ -1,13 +1,13 @@
 """Sessions as cookies: read from requests of the server's own pages alone, set, and taken back.
 
-Whose session it is, `accounts.sessions` knows.
+Whose session it is, and whether it still is one, `accounts.sessions` knows.
 """
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from photogram.accounts.browsers import cookie_name, is_own_page, is_secure
-from photogram.accounts.sessions import LIFE, NewSession
+from photogram.accounts.sessions import LIFE, NewSession, SessionService
 
 
 def session_secret(request: Request, kind: str, public_url: str | None) -> str | None:
@@ -37,14 +37,21 @@ def set_session(
     )
 
 
-def drop_session(request: Request, response: Response, kind: str, public_url: str | None) -> None:
-    """Have the browser forget its session."""
+async def end_session(
+    request: Request, sessions: SessionService, kind: str, public_url: str | None
+) -> Response:
+    """End the session that a request belongs to, and have the browser forget it."""
+    secret = session_secret(request, kind, public_url)
+    if secret is not None:
+        await sessions.end(secret)
+    response = Response(status_code=204)
     response.delete_cookie(
         _name(request, kind, public_url),
         secure=is_secure(request.url.scheme, public_url),
         httponly=True,
         samesite="strict",
     )
+    return response
 
 
 def _name(request: Request, kind: str, public_url: str | None) -> str:

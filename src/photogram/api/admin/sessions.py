@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from photogram.accounts.browsers import OPERATOR, is_own_page
 from photogram.api.admin.deps import ActorDep
-from photogram.api.cookies import drop_session, session_secret, set_session
+from photogram.api.cookies import end_session, set_session
 from photogram.api.deps import ServicesDep, count_sign_in
 from photogram.core.errors import PermissionDeniedError
 
@@ -27,9 +27,4 @@ async def sign_in(request: Request, services: ServicesDep, actor: ActorDep) -> R
 @router.delete("/session", status_code=204)
 async def sign_out(request: Request, services: ServicesDep) -> Response:
     """Ends the session that the request belongs to."""
-    secret = session_secret(request, OPERATOR, None)
-    if secret is not None:
-        await services.sessions.end(secret)
-    response = Response(status_code=204)
-    drop_session(request, response, OPERATOR, None)
-    return response
+    return await end_session(request, services.sessions, OPERATOR, None)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from photogram.accounts.browsers import CUSTOMER, is_own_page
 from photogram.accounts.models import Scope
-from photogram.api.cookies import drop_session, session_secret, set_session
+from photogram.api.cookies import end_session, set_session
 from photogram.api.deps import PrincipalDep, ServicesDep, count_sign_in, needs
 from photogram.api.key_schemas import KeyAnswer
 from photogram.api.openapi import error_responses
@@ -62,10 +62,4 @@ async def sign_in(
 )
 async def sign_out(request: Request, services: ServicesDep) -> Response:
     """Ends the session that the request belongs to; one with a key alone has none to end."""
-    public_url = services.settings.public_url
-    secret = session_secret(request, CUSTOMER, public_url)
-    if secret is not None:
-        await services.sessions.end(secret)
-    response = Response(status_code=204)
-    drop_session(request, response, CUSTOMER, public_url)
-    return response
+    return await end_session(request, services.sessions, CUSTOMER, services.settings.public_url)
