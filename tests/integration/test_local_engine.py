@@ -20,6 +20,7 @@ from photogram.core.messages import (
     CANCELLED,
     DRAINING,
     WORKER_LOST,
+    Adapter,
     Failed,
     Finished,
     JobEvent,
@@ -32,6 +33,7 @@ from photogram.engine.local import LocalEngine
 from photogram.engine.process import WorkerConfig
 from photogram.weights.locate import inspect
 from tests.acceptance.server import is_alive
+from tests.adapters import write_adapters
 from tests.tiny import write_checkpoint
 from tests.unit.engine.recording import job
 
@@ -40,7 +42,9 @@ READY_TIMEOUT_S = 60
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_checkpoint(tmp_path_factory.mktemp("tiny") / "tiny")
+    folder = write_checkpoint(tmp_path_factory.mktemp("tiny") / "tiny")
+    write_adapters(folder)
+    return folder
 
 
 def make_engine(
@@ -51,6 +55,7 @@ def make_engine(
         device="cpu",
         dtype="auto",
         threads=1,
+        loras=str(checkpoint / "loras"),
         limits=StepLimits(target_s=0.15, num_tokens=9216),
         log_level="error",
     )
@@ -314,3 +319,26 @@ def test_engine_of_the_api_process_imports_no_torch() -> None:
         "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'diffusers')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_adapter_is_found_when_it_comes_and_a_broken_one_fails_alone(
+    engine: LocalEngine, checkpoint: Path
+) -> None:
+    whole = checkpoint / "loras" / "everything.safetensors"
+    whole.with_name("new.safetensors").write_bytes(whole.read_bytes())
+    whole.with_name("cut.safetensors").write_bytes(whole.read_bytes()[:-1])
+    plain, adapted, broken, again = await asyncio.gather(
+        run(engine, "plain", prompt="a cat"),
+        run(engine, "adapted", prompt="a cat", adapters=(Adapter("new", 0.5),)),
+        run(engine, "broken", prompt="a cat", adapters=(Adapter("cut", 1.0),)),
+        run(engine, "again", prompt="a cat"),
+    )
+    assert isinstance(broken[-1], Failed)
+    assert broken[-1].message.startswith("the adapter 'cut' cannot be used: cut.safetensors is")
+    pictures = []
+    for events in (plain, adapted, again):
+        assert isinstance(events[-1], Finished)
+        with Image.open(io.BytesIO(events[-1].images[0].data)) as picture:
+            pictures.append(picture.tobytes())
+    assert pictures[0] == pictures[2] != pictures[1]

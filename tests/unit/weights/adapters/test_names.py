@@ -1,5 +1,6 @@
 """Names of the common trainers mean what diffusers' own converters say, at the size of FLUX.1 [dev]."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,10 +54,19 @@ def kontext(model: Flux) -> State:
     return adapters.without(state, *STEM)
 
 
+def ends_of(state: State) -> State:
+    """Some blocks are enough where their converter does not ask for all."""
+    ends = re.compile(
+        r"double_blocks\.18\.|(single_|transformer_|\b)blocks\.0\.|single_blocks\.37\."
+    )
+    return {name: t for name, t in state.items() if "blocks" not in name or ends.search(name)}
+
+
 def sd_scripts(model: Flux) -> State:
     """Their converter forgets the alphas of the last layer."""
-    blocks = adapters.without(bfl(model), "final_layer")
-    last = {name: tensor for name, tensor in bfl(model).items() if "final_layer" in name}
+    state = ends_of(bfl(model))
+    blocks = adapters.without(state, "final_layer")
+    last = {name: tensor for name, tensor in state.items() if "final_layer" in name}
     return adapters.kohya(blocks, alpha=1.0) | adapters.kohya(last)
 
 
@@ -64,7 +74,7 @@ def comfyui(model: Flux) -> State:
     state = random(model, "Black Forest Labs", prefix="diffusion_model.")
     return {
         name.replace("lora_A", "lora_down").replace("lora_B", "lora_up"): tensor
-        for name, tensor in state.items()
+        for name, tensor in ends_of(state).items()
         if not any(part in name for part in STEM)
     }
 
@@ -73,7 +83,7 @@ def onetrainer(model: Flux) -> State:
     state = random(model, "diffusers")
     own = {
         name: tensor
-        for name, tensor in state.items()
+        for name, tensor in ends_of(state).items()
         if any(part in name for part in ("attn", "embedder", "norm_out"))
         or name.startswith("proj_out")
     }
