@@ -71,8 +71,8 @@ def test_it_shows_the_engine_accounts_and_failures_and_grants_credits(
     live.get_by_text("Nobody waits.").wait_for()
     words = live.inner_text()
     for shown in (
-        "Fake",
-        "ready",
+        "fake",
+        "loaded",
         "Last step",
         "each of 4",
         "of at most 256",

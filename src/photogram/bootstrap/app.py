@@ -37,7 +37,7 @@ def build_operator_pages(services: Services, operators: OperatorService) -> list
         operators=operators,
         ledger=services.ledger,
         shelf=services.generation.shelf,
-        engines=(services.engine,),
+        engine=services.engine,
         queue_limit=services.settings.queue_limit,
     )
     return create_operator_pages(cockpit)

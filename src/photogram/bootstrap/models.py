@@ -4,6 +4,7 @@ Settings come in; what the request column and the engines need to know of each m
 reads headers of checkpoints, and loads nothing.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -24,7 +25,7 @@ from photogram.engine.rotation import Room
 from photogram.engine.slot import PooledModel
 from photogram.ledger.pricing import PriceTable
 from photogram.weights.locate import inspect
-from photogram.weights.plan import GIB, least_plan, make_plan
+from photogram.weights.plan import least_plan, make_plan
 from photogram.weights.sizes import Shapes, shapes_of
 
 _EMBEDDED_MODELS = Path(__file__).parents[3] / "models"
@@ -75,8 +76,7 @@ def make_pool(settings: Settings, models: Sequence[ServedModel]) -> EnginePool:
     Raises:
         ConfigurationError: There is no room for one of them.
     """
-    limit_gib = settings.models_memory_gib
-    room = Room(settings.models_loaded, None if limit_gib is None else int(limit_gib * GIB))
+    room = Room(settings.models_loaded, settings.models_memory)
     pooled = [
         PooledModel(
             model.info,
@@ -120,7 +120,9 @@ def _served(entry: ModelEntry, settings: Settings) -> ServedModel:
             per_step=_either(entry.price_per_step, settings.price_per_step),
             guidance_rate=_either(entry.price_guidance_rate, settings.price_guidance_rate),
         ),
-        size_bytes=_estimate_bytes(shapes_of(checkpoint), device, dtype),
+        size_bytes=min(
+            _estimate_bytes(shapes_of(checkpoint), device, dtype), settings.memory or sys.maxsize
+        ),
         config=WorkerConfig(
             model=str(entry.path),
             device=device,

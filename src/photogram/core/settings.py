@@ -117,10 +117,10 @@ class Settings(BaseSettings):
     models_loaded: int | None = Field(
         None, ge=1, description="So many models at most are loaded at once; unset: all."
     )
-    models_memory_gib: float | None = Field(
+    models_memory: Memory | None = Field(
         None,
-        gt=0,
-        description="Loaded models take so much memory at most, as it is estimated; unset: any.",
+        description="Loaded models take so much memory at most together, as it is estimated, such as"
+        " 48GiB; unset: any.",
     )
     loras: Path | None = Field(
         None,

@@ -4,7 +4,6 @@ An operator's session comes in, and the page goes out; without one, it is a form
 page's script asks for it anew while it is looked at, and does what changes anything over the admin API.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -19,7 +18,7 @@ from photogram.accounts.operators import OperatorService
 from photogram.accounts.sessions import SessionService
 from photogram.core import clock
 from photogram.core.errors import AuthenticationError
-from photogram.core.ports import Engine
+from photogram.core.ports import Engines
 from photogram.generation.shelf import Shelf
 from photogram.ledger.service import LedgerService
 from photogram.web.rendering import Link, Renderer, open_assets
@@ -36,14 +35,14 @@ class Cockpit:
     """What the page stands on.
 
     Attributes:
-        queue_limit: Jobs queued or running at once.
+        queue_limit: Jobs of a model queued or running at once.
     """
 
     sessions: SessionService
     operators: OperatorService
     ledger: LedgerService
     shelf: Shelf
-    engines: Sequence[Engine]
+    engine: Engines
     queue_limit: int
 
 
@@ -64,7 +63,8 @@ def create_operator_pages(cockpit: Cockpit) -> list[BaseRoute]:
             request,
             "operators.html",
             operator=operator,
-            engines=cockpit.engines,
+            models=cockpit.engine.report(),
+            is_draining=cockpit.engine.is_draining,
             queue=await cockpit.shelf.queue(_NUM_LINES),
             queue_limit=cockpit.queue_limit,
             failures=await cockpit.shelf.failures(clock.now() - _FAILURES_OF, _NUM_LINES),

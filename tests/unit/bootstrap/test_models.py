@@ -73,6 +73,6 @@ def test_settings_that_contradict_each_other_are_refused(folder: Path, tmp_path:
 
 
 def test_a_model_that_has_no_room_is_refused_before_anything_starts(folder: Path) -> None:
-    settings = Settings(model=folder / "dev", models_memory_gib=1e-6)
+    settings = Settings(model=folder / "dev").model_copy(update={"models_memory": 1000})
     with pytest.raises(ConfigurationError, match="dev takes about"):
         make_pool(settings, served_models(settings))
