@@ -169,7 +169,7 @@ def num_tokens(shapes: Shapes) -> int:
 
 
 def decode_bytes(shapes: Shapes, precision: Precision) -> int:
-    """What decoding holds, at most.
+    """What decoding holds, at most; encoding holds less.
 
     That is the largest level's input, its norm, and three outputs; in strips, the input, two outputs and
     what a strip takes.
