@@ -28,7 +28,10 @@ PROMPTS_KEPT = 128
 
 _STEP_BYTES = 36  # per token, channel and byte of a number: a single block's widest place, eager
 _UNPACKING_BYTES = 16  # per number: bytes, small integers, float32 twice, the result
-_STRIP_BYTES = 12 * 2**24  # of `model.decoder`: float32 twice, the result twice
+STRIP_NUMBERS = 2**24
+"""What has more is decoded in strips of so many, as `model.decoder` says."""
+
+_STRIP_BYTES = 12 * STRIP_NUMBERS  # float32 twice, the result twice
 _STEPS_AT_MOST = 50
 _PICTURES_BEGUN = 4  # while one takes a step, as the engine has them
 
@@ -178,6 +181,8 @@ def decode_bytes(shapes: Shapes, precision: Precision) -> int:
     sizes = []
     for level, (width, before) in enumerate(pairwise((*channels, channels[-1]))):
         channel_bytes = number_bytes(precision) * (shapes.pixels >> 2 * level)
-        whole = channel_bytes * (2 * before + 3 * width)
-        sizes.append(min(whole, channel_bytes * (before + 2 * width) + _STRIP_BYTES))
+        if before * (shapes.pixels >> 2 * level) > STRIP_NUMBERS:
+            sizes.append(channel_bytes * (before + 2 * width) + _STRIP_BYTES)
+        else:
+            sizes.append(channel_bytes * (2 * before + 3 * width))
     return max(sizes)
