@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev serve test test-long test-faults check format bench clean
+.PHONY: help install install-dev serve test test-long test-faults check format docs bench clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## +/\t/' | expand -t 14
@@ -49,6 +49,9 @@ check: install-dev  ## style, types, import layers and sizes
 format: install-dev  ## let ruff format and fix the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: install  ## build the guide into build/guide, as pages that need no server
+	$(BIN)/python -m tools.guide build/guide
 
 bench: $(VENV)/.installed-bench  ## measure beside peers, 75 minutes; BENCH="--quick" or BENCH="closed open"
 	$(BIN)/python -m benchmarks $(BENCH)

@@ -75,3 +75,32 @@ async def test_the_api_answers_as_ever_beside_the_pages(
     assert_error(await browser.get("/static/x/none.js"), 404, "not_found")
     painted = await browser.post("/v1/flux-dev", json={"prompt": "a fox"}, headers=site.headers)
     assert painted.headers["content-type"] == "image/webp"
+
+
+async def test_the_guide_is_there_with_every_chapter(browser: httpx.AsyncClient) -> None:
+    first = await browser.get("/docs/guide")
+    chapters = set(re.findall(r'href="(/docs/guide/[\w-]+)"', first.text))
+    assert len(chapters) >= 10
+    for chapter in chapters:
+        answer = await browser.get(chapter)
+        assert answer.status_code == 200
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert 'aria-current="page">Guide' in answer.text
+        assert "style=" not in answer.text
+
+
+async def test_its_reference_tells_what_this_server_answers(browser: httpx.AsyncClient) -> None:
+    document = (await browser.get("/openapi.json")).json()
+    page = (await browser.get("/docs/guide/reference")).text
+    for path, operations in document["paths"].items():
+        for method in operations:
+            assert f"<code>{method.upper()} {path}</code></h2>" in page
+
+
+async def test_pictures_of_the_guide_are_served_and_nothing_beside_them(
+    browser: httpx.AsyncClient,
+) -> None:
+    picture = await browser.get("/docs/guide/pictures/guidance.webp")
+    assert picture.headers["content-type"] == "image/webp"
+    for path in ("none", "none.webp", "pictures/none.webp", "pictures/..%2fLOG.md", "pictures/"):
+        assert_error(await browser.get(f"/docs/guide/{path}"), 404, "not_found")

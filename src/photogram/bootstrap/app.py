@@ -1,5 +1,8 @@
 """Joins the API and the pages for people to one application: services come in, an ASGI app goes out."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from fastapi import FastAPI
 from starlette.routing import BaseRoute
 
@@ -11,9 +14,15 @@ from photogram.web.account import Desk
 from photogram.web.operators import Cockpit, create_operator_pages
 from photogram.web.routes import Site, create_pages
 
+GUIDE = Path(__file__).parents[3] / "docs" / "guide"
+
 
 def build_app(services: Services) -> FastAPI:
     """The API, and the pages that show its words."""
+
+    def openapi() -> Mapping[str, object]:
+        return app.openapi()  # the pages are made before the app that they are a part of
+
     site = Site(
         attributes=ATTRIBUTES,
         models=lambda: tuple(offer.model for offer in services.generation.catalogue.offers),
@@ -26,8 +35,11 @@ def build_app(services: Services) -> FastAPI:
             public_url=services.settings.public_url,
         ),
         public_url=services.settings.public_url,
+        guide=GUIDE,
+        openapi=openapi,
     )
-    return create_app(services, create_pages(site))
+    app = create_app(services, create_pages(site))
+    return app
 
 
 def build_operator_pages(services: Services, operators: OperatorService) -> list[BaseRoute]:

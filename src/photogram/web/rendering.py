@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse
 from photogram.web.assets import Assets
 
 _FOLDER = Path(__file__).parent
+STATIC: Final = _FOLDER / "static"
 
 POLICY: Final = "; ".join(
     (
@@ -63,12 +64,15 @@ class Renderer:
         assets: What the pages load.
         navigation: What every page links to.
         public_url: What browsers reach the server under; None: its own root.
+
+    Attributes:
+        root: What paths begin with, as browsers see them.
     """
 
     def __init__(
         self, assets: Assets, navigation: tuple[Link, ...], public_url: str | None
     ) -> None:
-        root = urlsplit(public_url or "").path.rstrip("/")
+        self.root = root = urlsplit(public_url or "").path.rstrip("/")
         self._environment = Environment(
             loader=FileSystemLoader(_FOLDER / "templates"),
             autoescape=True,
@@ -94,13 +98,17 @@ class Renderer:
             status: Of the answer.
             **values: What the template shows; text is escaped.
         """
-        html = self._environment.get_template(template).render(here=request.url.path, **values)
+        html = self.render(template, request.url.path, **values)
         return HTMLResponse(html, status, headers=_HEADERS)
+
+    def render(self, template: str, here: str, **values: object) -> str:
+        """The HTML of a page whose path is `here`."""
+        return self._environment.get_template(template).render(here=here, **values)
 
 
 def open_assets() -> Assets:
     """The files of this package."""
-    return Assets(_FOLDER / "static")
+    return Assets(STATIC)
 
 
 def marked_up(text: str) -> Markup:
