@@ -1,7 +1,7 @@
 """The commands of the documentation, run as a reader types them: in order, against one server.
 
 A folder is made to look like the installed code; what stands for the reader's own (the address, the
-key, a folder of the system) is put in, and nothing else is changed.
+key, a folder of the system) is put in, some pictures lie there, and nothing else is changed.
 """
 
 import os
@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from tests.acceptance.server import ONE_THREAD, START_TIMEOUT_S, wait_until
+from tests.acceptance.server import ONE_THREAD, wait_until
 from tests.browser import CHROMIUM, NO_BROWSER, serious_problems
 from tests.pages import ROOT, Block, blocks
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-COMMAND_TIMEOUT_S = 240
+TIMEOUT_S = 240
+"""Of each command, and of the start."""
 _MADE = re.compile(r"[\w-]+\.(?:webp|png)\b")
 
 
@@ -58,7 +59,7 @@ class Reader:
             env=self.env,
             capture_output=True,
             text=True,
-            timeout=COMMAND_TIMEOUT_S,
+            timeout=TIMEOUT_S,
             check=False,
         )
         assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
@@ -79,7 +80,7 @@ class Reader:
                 stdout=file,
                 stderr=subprocess.STDOUT,
             )
-        assert wait_until(lambda: "Try it:\ncurl" in output.read_text(), START_TIMEOUT_S), (
+        assert wait_until(lambda: "Try it:\ncurl" in output.read_text(), TIMEOUT_S), (
             output.read_text()
         )
         url = re.search(r"at (http://\S+)", output.read_text())
@@ -113,6 +114,9 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
         command.write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n')
         command.chmod(0o755)
     (folder / ".venv" / ".installed").touch()
+    Image.new("RGB", (256, 256), "skyblue").save(folder / "photo.jpg")
+    Image.new("RGB", (256, 256), "skyblue").save(folder / "photo.png")
+    Image.new("RGBA", (256, 256)).save(folder / "hole.png")
     # An answer that is an error ends a command of ours, though not a reader's.
     (folder / ".curlrc").write_text("fail\nsilent\nshow-error\nmax-time = 60\n")
     inherited = {name: text for name, text in os.environ.items() if "PHOTOGRAM" not in name}
