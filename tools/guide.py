@@ -15,6 +15,8 @@ from photogram.bootstrap.services import address_guard, build_services
 from photogram.bootstrap.store import open_store
 from photogram.core.settings import Settings
 from photogram.engine.fake import FakeEngine
+from photogram.generation.catalogue import Catalogue
+from photogram.ledger.pricing import PriceTable
 from photogram.web.chapters import REFERENCE
 from photogram.web.guide import Guide
 from photogram.web.reference import write_reference
@@ -42,7 +44,12 @@ def openapi() -> dict[str, Any]:
         settings = Settings(data=Path(folder))
         with open_store(settings) as store:
             courier = Courier(store.database, address_guard(settings))
-            services = build_services(settings, store, FakeEngine(), "guide", courier)
+            engine = FakeEngine()
+            prices = PriceTable(
+                settings.price_per_image, settings.price_per_step, settings.price_guidance_rate
+            )
+            catalogue = Catalogue([(engine.model, prices)])
+            services = build_services(settings, store, engine, catalogue, "guide", courier)
             return build_app(services).openapi()
 
 
