@@ -81,6 +81,7 @@ def as_png(image: Image.Image, size: tuple[int, int], *, crops: bool = False) ->
     """
     box = _middle(image.size, size) if crops else None
     resized = image.resize(size, Image.Resampling.LANCZOS, box=box)
+    resized.info.clear()  # a colour profile, and whatever else was in the file
     buffer = io.BytesIO()
     resized.save(buffer, "png", compress_level=_PNG_COMPRESS_LEVEL)
     return buffer.getvalue()
@@ -92,7 +93,7 @@ def _decode(data: bytes) -> Image.Image:
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as image:
             image.load()
             turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-            upright = image.copy() if turn is None else image.transpose(turn)
+            upright = image if turn is None else image.transpose(turn)
     except Exception:  # noqa: BLE001 - a broken file may break a decoder in any way
         raise ValueError("is broken, or ends too early") from None
     # Pillow cuts 16 bits of grey off at 255.

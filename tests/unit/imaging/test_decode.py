@@ -172,6 +172,11 @@ def test_another_size_is_diffusers_own(mode: str, size: tuple[int, int]) -> None
     assert np.array_equal(np.asarray(ours), np.asarray(theirs))
 
 
+def test_nothing_else_of_a_file_is_passed_on() -> None:
+    data = encoded(scene(), icc_profile=b"profile", dpi=(300, 300))
+    assert Image.open(io.BytesIO(as_png(decode_picture(data), (16, 16)))).info == {}
+
+
 @pytest.mark.parametrize(("size", "box"), [((24, 24), (8, 0, 32, 24)), ((40, 12), (0, 6, 40, 18))])
 def test_what_differs_in_shape_may_be_cut_off(
     size: tuple[int, int], box: tuple[int, int, int, int]
