@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageStat
 
 from tests.acceptance.server import Server, run_command
 from tests.browser import CHROMIUM, NO_BROWSER, serious_problems
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 LONG = {"steps": "50", "samples": "4"}
 """Settings that take some seconds here, so that something can happen meanwhile."""
+
+KEPT, CHANGED = (0, 128, 256, 256), (70, 50, 110, 80)
+"""Parts of a picture of 256 pixels, far from a stroke near its top left, and in it."""
 
 WATCH = """() => {
   const seen = (window.seen = { words: [], shares: [], previews: new Set() });
@@ -96,7 +99,7 @@ def file_of(card: "Locator") -> bytes:
 
 def is_under_way(page: "Page") -> "Locator":
     """The job that is being painted, some steps in."""
-    job = page.locator(".job", has_text="Painting: ")
+    job = page.locator(".job", has_text="Painting")
     job.wait_for()
     return job
 
@@ -201,6 +204,26 @@ def test_two_pictures_are_compared(visitor: "Page") -> None:
     assert slider.input_value() == "100"
     clip = visitor.locator("#compare-left").evaluate("each => getComputedStyle(each).clipPath")
     assert clip in ("inset(0px)", "inset(0px 0% 0px 0px)", "inset(0px calc(0% + 0px) 0px 0px)")
+
+
+def test_a_picture_begins_from_another_and_only_the_masked_part_changes(visitor: "Page") -> None:
+    card = paint(visitor, "a red apple", steps="20", seed="46588")
+    before = file_of(card)
+    card.get_by_role("button").click()
+    visitor.get_by_role("button", name="Begin from it").click()
+    visitor.locator("#prompt_strength").fill("0.7")
+    visitor.locator("#source-steps", has_text="14 of 20 steps run").wait_for()
+    box = visitor.locator("#source-mask").bounding_box()
+    assert box is not None
+    visitor.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.25)
+    visitor.mouse.down()
+    visitor.mouse.move(box["x"] + box["width"] * 0.45, box["y"] + box["height"] * 0.25)
+    visitor.mouse.up()
+    after = file_of(paint(visitor, "a green apple"))
+    with Image.open(io.BytesIO(before)) as old, Image.open(io.BytesIO(after)) as new:
+        change = ImageChops.difference(old, new).convert("L")
+    kept, changed = (ImageStat.Stat(change.crop(part)).mean[0] for part in (KEPT, CHANGED))
+    assert kept < 10 < changed
 
 
 def test_a_prompt_is_text_and_never_markup(visitor: "Page") -> None:

@@ -113,9 +113,7 @@ export class Job {
     if (preview) this.preview(index, `data:${type};base64,${preview}`);
     // Of several pictures the last one counts, which may not have begun: previews tell of the others.
     const previewed = this.numPreviews / (Math.min(MOST_PREVIEWS, steps) * this.tiles.length);
-    const painting = step === 0 && preview && this.tiles.length > 1;
-    const words = painting ? `picture ${index + 1} of ${this.tiles.length}` : `step ${step} of ${steps}`;
-    this.proceed(Math.max(step / steps, Math.min(previewed, 0.99)), `Painting: ${words}`);
+    this.proceed(Math.max(step / steps, Math.min(previewed, 0.99)), step ? `Painting: step ${step} of ${steps}` : "Painting");
   }
 
   preview(index, url) {
