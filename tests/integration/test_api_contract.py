@@ -205,7 +205,9 @@ async def test_every_answer_to_a_key_tells_the_credits(
     client: httpx.AsyncClient, method: str, path: str
 ) -> None:
     answer = await client.request(method, path)
-    assert answer.status_code in (200, 400, 404)
+    # 204 has signed nobody out, 403 does not sign in who is no page of the server.
+    session = {"POST": 403, "DELETE": 204}.get(method) if path == "/v1/session" else None
+    assert answer.status_code in ((session,) if session else (200, 400, 404))
     assert answer.headers["x-remaining-credits"] == "10"
 
 
