@@ -93,7 +93,7 @@ class PipelineRunner:
             step_cache=step_cache,
             deterministic=deterministic,
         )
-        _log.info("model_loaded", plan=str(pipeline.plan))
+        _log.info("memory_planned", plan=str(pipeline.plan))
         return cls(pipeline, loras)
 
     @property
