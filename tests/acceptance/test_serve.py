@@ -1,5 +1,6 @@
 """The whole product with the embedded checkpoint: from `serve` to a paid picture, and its deaths."""
 
+import base64
 import io
 import os
 import signal
@@ -11,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -46,9 +48,32 @@ def test_picture_is_priced_billed_and_the_same_again(server: Server) -> None:
 def test_samples_have_the_pixels_of_their_seeds(server: Server) -> None:
     many = server.generate(samples=2, seed=7, steps=3, output_format="png").json()
     one = server.generate(seed=8, steps=3, output_format="png").content
-    import base64
-
     assert base64.b64decode(many["images"][1]["image"]) == one
+
+
+def test_a_picture_begins_from_a_picture(server: Server) -> None:
+    first = server.generate(seed=7, steps=4, output_format="png").content
+    asked = {"image": base64.b64encode(first).decode(), "steps": 5, "output_format": "png"}
+    half = np.zeros((256, 256), np.uint8)
+    half[:, 128:] = 255
+    mask = io.BytesIO()
+    Image.fromarray(half).save(mask, "PNG")
+    painted = {
+        "same": server.generate(**asked, prompt_strength=0),
+        "over": server.generate(**asked, prompt_strength=0.8),
+        "half": server.generate(**asked, mask=base64.b64encode(mask.getvalue()).decode()),
+    }
+    steps = {name: answer.headers["x-steps-executed"] for name, answer in painted.items()}
+    assert steps == {"same": "0", "over": "4", "half": "4"}
+    assert painted["same"].headers["x-cost"] == "0.001611"  # 0.0016 * 1.007
+    before = np.asarray(Image.open(io.BytesIO(first)), float)
+    after = {
+        name: np.asarray(Image.open(io.BytesIO(answer.content)), float)
+        for name, answer in painted.items()
+    }
+    far = {name: np.abs(pixels - before).mean(axis=(0, 2)) for name, pixels in after.items()}
+    assert far["same"].mean() < far["over"].mean()
+    assert far["half"][:112].mean() < far["over"][:112].mean()
 
 
 def test_requests_of_all_shapes_at_once_are_served(server: Server) -> None:
