@@ -105,8 +105,9 @@ class Reader:
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     folder = tmp_path_factory.mktemp("photogram")
-    for name in ("Makefile", "models", "pyproject.toml", "requirements.lock"):
-        (folder / name).symlink_to(ROOT / name)
+    (folder / "models").symlink_to(ROOT / "models")
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+        shutil.copyfile(ROOT / name, folder / name)  # older than what says that it is installed
     installed = folder / ".venv" / "bin"
     installed.mkdir(parents=True)
     for name, words in (("photogram", "-m photogram"), ("python", "")):
