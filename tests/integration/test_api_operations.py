@@ -27,6 +27,7 @@ async def test_an_estimate_prices_and_runs_nothing(client: httpx.AsyncClient, si
         "remaining_credits": 10.0,
         "samples": 2,
         "steps": 10,
+        "steps_executed": 10,
         "width": 96,
         "height": 48,
         "ignored_parameters": ["width"],

@@ -163,6 +163,17 @@ def steps_of(model: ModelInfo) -> Mapping[str, int]:
     return dict(zip(QUALITIES, (low, model.default_steps, model.max_steps), strict=True))
 
 
+def _refuse_pictures(given: Fields) -> None:
+    """To leave them out would be to paint something else than was asked for."""
+    problems = [
+        ErrorDetail(name, f"{name} is not supported here; send it to /v1/images/edits")
+        for name in ("image", "image[]", "mask")
+        if name in given
+    ]
+    if problems:
+        raise InvalidRequestError("; ".join(each.message for each in problems), details=problems)
+
+
 def read_openai_request(
     fields: Fields, catalogue: Catalogue, *, is_strict: bool, is_edit: bool = False
 ) -> OpenaiRequest:
@@ -181,6 +192,8 @@ def read_openai_request(
     given = given_fields(fields)
     if is_edit and "image[]" in given and "image" not in given:
         given["image"] = given.pop("image[]")
+    if not is_edit:
+        _refuse_pictures(given)
     model = catalogue.find(given.get("model", DEFAULT_MODEL)).model
     sizes = sizes_of(model)
     choices = {"model": tuple(catalogue.names), "size": ("auto", *sizes)}

@@ -273,7 +273,7 @@ def test_however_many_surveys_there_are_transactions_go_on(stock: Stock) -> None
 
 def test_a_pool_without_a_free_connection_is_a_storage_error(path: Path) -> None:
     database = Database.open(f"sqlite:///{path}", patience_s=0.05)
-    connections = [database._backend.engine.connect() for _ in range(NUM_SURVEYS + 2)]
+    connections = [database._backend.engine.connect() for _ in range(NUM_SURVEYS + 3)]
     try:
         with pytest.raises(StorageError, match="busy") as refused:
             database.transact(_num_keys)
