@@ -137,8 +137,15 @@ class TestSessions:
             assert_error(await admin.get("/admin/keys", headers=headers), 401, "missing_api_key")
         made = await admin.post("/admin/accounts", json={"name": "bob"}, headers=own)
         assert operators.journal(1)[0].subject == made.json()["account_id"]
+        assert_error(await admin.post("/admin/session", headers=own), 403, "forbidden")
         await admin.delete("/admin/session", headers=own)
         assert_error(await admin.get("/admin/keys", headers=own), 401, "missing_api_key")
+
+    async def test_guessing_keys_has_an_end(self, admin: httpx.AsyncClient) -> None:
+        wrong = {"x-api-key": "phg_admin_typo", "sec-fetch-site": "same-origin"}
+        answers = [await admin.post("/admin/session", headers=wrong) for _ in range(31)]
+        assert_error(answers[0], 401, "invalid_api_key")
+        assert_error(answers[-1], 429, "rate_limited")
 
     async def test_a_customers_session_is_none_here(
         self, admin: httpx.AsyncClient, site: Site

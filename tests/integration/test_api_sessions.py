@@ -122,6 +122,11 @@ async def test_a_wrong_key_begins_nothing_and_guessing_has_an_end(
     assert with_key.status_code == 200  # who has the key is not shut out
 
 
+async def test_a_session_begets_no_other(browser: httpx.AsyncClient, site: Site) -> None:
+    await _sign_in(browser, site.key.token)
+    assert_error(await browser.post("/v1/session", headers=OWN), 403, "forbidden")
+
+
 async def test_signing_out_ends_the_session_itself(browser: httpx.AsyncClient, site: Site) -> None:
     await _sign_in(browser, site.key.token)
     stolen = dict(browser.cookies)

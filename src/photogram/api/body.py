@@ -87,10 +87,27 @@ async def _read_body(
     if declared.isdecimal() and len(declared) < 20 and int(declared) > MAX_UPLOAD_BYTES:
         raise _too_large(max_bytes)
     try:
-        async with asyncio.timeout(timeout_s):
-            return await _collect(request.receive, max_bytes, make_room)
+        async with asyncio.timeout(timeout_s) as limit:
+            return await _collect(request.receive, max_bytes, _untimed(make_room, limit))
     except TimeoutError:
         raise BodyTimeoutError(f"the body did not arrive within {timeout_s:g} seconds") from None
+
+
+def _untimed(
+    make_room: Callable[[], Awaitable[object]] | None, limit: asyncio.Timeout
+) -> Callable[[], Awaitable[object]] | None:
+    """The same, whose wait is the server's and not the client's."""
+    if make_room is None:
+        return None
+
+    async def wait() -> None:
+        began, end = asyncio.get_running_loop().time(), limit.when()
+        limit.reschedule(None)
+        await make_room()
+        if end is not None:
+            limit.reschedule(end + asyncio.get_running_loop().time() - began)
+
+    return wait
 
 
 async def _collect(

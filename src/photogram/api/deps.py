@@ -33,6 +33,9 @@ from photogram.webhooks.service import WebhookService
 MAX_LISTENERS: Final = 64
 """Of one account, at once."""
 
+MAX_ESTIMATES: Final = 8
+"""Of one account at once."""
+
 MAX_UPLOADS: Final = 4
 """At once, of all accounts: each takes twice its body of memory."""
 
@@ -177,6 +180,18 @@ async def hold_listener(request: Request, principal: PrincipalDep) -> AsyncItera
     slots = cast(Slots, request.app.state.slots)
     holder = f"listeners of {principal.account_id}"
     with slots.hold(holder, MAX_LISTENERS, whose="this account, as a listener,"):
+        yield
+
+
+async def hold_estimate(request: Request, principal: PrincipalDep) -> AsyncIterator[None]:
+    """One of the account's places to ask for prices, which may mean to have a picture read.
+
+    Raises:
+        RateLimitedError: All of them are taken.
+    """
+    slots = cast(Slots, request.app.state.slots)
+    holder = f"estimates of {principal.account_id}"
+    with slots.hold(holder, MAX_ESTIMATES, whose="this account, for estimates,"):
         yield
 
 

@@ -112,9 +112,9 @@ def _served(entry: ModelEntry, settings: Settings) -> ServedModel:
     checkpoint = inspect(entry.path)
     device, dtype = entry.device or settings.device, entry.dtype or settings.dtype
     return ServedModel(
-        info=_info(
-            entry, checkpoint.model.in_precision(dtype).with_step_cache(settings.step_cache)
-        ),
+        info=_info(entry, checkpoint.model)
+        .in_precision(dtype)
+        .with_step_cache(settings.step_cache),
         prices=PriceTable(
             per_image=_either(entry.price_per_image, settings.price_per_image),
             per_step=_either(entry.price_per_step, settings.price_per_step),

@@ -125,6 +125,7 @@ def generate(
     import numpy as np
 
     from photogram.imaging.encode import encode
+    from photogram.pipeline.arguments import read_pictures
 
     settings = load_settings(model=model, device=device, memory=memory, step_cache=step_cache)
     image_format = _format_of(output)
@@ -132,6 +133,7 @@ def generate(
         raise InvalidRequestError(f"cannot write {output}: there is no folder {output.parent}")
     words = _as_the_server_reads(settings, prompt, steps, guidance)
     loras = read_adapters(lora or [], settings.loras)
+    read_pictures(image, mask)  # as above: to be told of them early
     console = Console(stderr=True)
     with console.status("loading the model"):
         pipeline = load_pipeline(settings)

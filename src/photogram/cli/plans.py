@@ -7,7 +7,7 @@ import time
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from photogram.core.errors import PhotogramError
+from photogram.core.errors import EngineFailedError, PhotogramError
 from photogram.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ def measured_here(settings: Settings) -> str:
     Raises:
         PhotogramError: As `plan_here`, or the model cannot be loaded.
     """
+    import torch
+
     from photogram.cli.generate import load_pipeline
     from photogram.pipeline.device import peak_of
     from photogram.weights.plan import GIB
@@ -49,12 +51,17 @@ def measured_here(settings: Settings) -> str:
     pipeline = load_pipeline(settings)
     times.append(time.perf_counter())
     width, height = max(pipeline.model.aspect_ratios.values(), key=lambda size: size[0] * size[1])
-    picture = pipeline.start("a red apple", width, height, _MEASURED_STEPS, 3.5, seed=0)
-    for _ in range(_MEASURED_STEPS):
-        times[2:] = [time.perf_counter()]
-        pipeline.step([picture])
-    times.append(time.perf_counter())
-    pipeline.decode(picture)
+    try:
+        picture = pipeline.start("a red apple", width, height, _MEASURED_STEPS, 3.5, seed=0)
+        for _ in range(_MEASURED_STEPS):
+            times[2:] = [time.perf_counter()]
+            pipeline.step([picture])
+            if pipeline.device.type == "cuda":
+                torch.cuda.synchronize(pipeline.device)
+        times.append(time.perf_counter())
+        pipeline.decode(picture)
+    except RuntimeError as error:  # the memory was full, say
+        raise EngineFailedError(f"the model is loaded, but cannot paint here: {error}") from None
     times.append(time.perf_counter())
     peak, planned = peak_of(pipeline.device) / GIB, pipeline.plan.peak_bytes / GIB
     load_s, _, step_s, decode_s = (end - begin for begin, end in pairwise(times))

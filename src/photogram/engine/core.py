@@ -107,8 +107,9 @@ class EngineCore:
         self._collect()
 
     def _run(self, plan: Plan) -> None:
-        compiles, began_at = self._may_compile(plan), self._clock()
-        with self.watch.over(plan.seconds, compiles=compiles):
+        is_new = self._may_compile(plan) or any(map(_may_read_adapters, plan.begin))
+        began_at = self._clock()
+        with self.watch.over(plan.seconds, is_new=is_new):
             if plan.encode is not None:
                 self._encode_source(plan.encode)
             for sample in plan.begin:
@@ -116,7 +117,7 @@ class EngineCore:
             self._denoise([sample for sample in plan.batch if self._is_live(sample)])
             if plan.decode is not None and self._is_live(plan.decode):
                 self._decode(plan.decode)
-        if plan.seconds and not compiles:
+        if plan.seconds and not is_new:
             self.watch.learn(plan.seconds, self._clock() - began_at)
 
     def _may_compile(self, plan: Plan) -> bool:
@@ -153,7 +154,8 @@ class EngineCore:
             return
         if not request.is_conditioned:  # the other samples share the encoded prompt
             request.is_conditioned = True
-            self._scheduler.cost.observe_begin(self._clock() - began_at)
+            if not request.job.adapters:
+                self._scheduler.cost.observe_begin(self._clock() - began_at)
 
     def _encode_source(self, request: Request) -> None:
         began_at = self._clock()
@@ -289,3 +291,8 @@ class EngineCore:
         del self._requests[request.job.job_id]
         self._scheduler.remove(request)
         self._emit(Failed(job_id=request.job.job_id, code=code, message=message))
+
+
+def _may_read_adapters(sample: Sample) -> bool:
+    """Whether files are read before it begins, which its prediction knows nothing of."""
+    return bool(sample.request.job.adapters) and not sample.request.is_conditioned

@@ -34,6 +34,9 @@ class Runner(Protocol):
     def step(self, states: Sequence[Any]) -> None:
         """One denoising step for all; if it raises, no state has changed."""
 
+    def forget(self, state: Any) -> None:
+        """The next step of it is a whole one, whatever could be left out of it."""
+
     def decode(self, state: Any) -> Any:
         """Latents to pixels, (height, width, 3) uint8."""
 

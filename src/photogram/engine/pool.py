@@ -115,9 +115,8 @@ class EnginePool:
         slot.used_at = time.monotonic()
         if (engine := slot.open_engine()) is not None:
             return engine.acquire(job)
-        wait = slot.wait(job)
         self._news.set()
-        return wait
+        return slot.wait(job)
 
     def submit(self, job: GenerateJob, permit: Permit) -> AsyncIterator[JobEvent]:
         slot = self._slot(job)

@@ -148,6 +148,9 @@ class PipelineRunner:
             self._pipeline.step(states)
         self._finish()
 
+    def forget(self, state: Denoising) -> None:
+        state.remembered = None
+
     def decode(self, state: Denoising) -> NDArray[np.uint8]:
         return _with_room(lambda: self._pipeline.decode(state))
 

@@ -210,12 +210,15 @@ class Slot:
             ModelUnavailableError: It could not be loaded a moment ago.
             EngineOverloadedError: Too many wait, or the job's time is over before it is loaded.
         """
+        if job.timeout_s <= 0:
+            raise DeadlineExceededError
         if retry_s := self.seconds_to_retry():
             raise ModelUnavailableError(self._apology(), retry_after_s=retry_s)
         place = self.admission.acquire(is_ready=True, seconds_to_place=self.seconds_to_load)
         load_s = self.seconds_to_load()
         if load_s > job.timeout_s:
             place.release()
+            self.is_needed = True  # so that it is there after `Retry-After`
             raise EngineOverloadedError(
                 f"the model {self.info.slug} is not loaded yet; that takes about {load_s:.0f}"
                 f" seconds, and the deadline is {job.timeout_s:g}",

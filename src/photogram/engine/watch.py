@@ -17,8 +17,8 @@ LEAST_S = 20.0
 SLOWNESS = 10.0
 """Work is stuck after so many times what all but one in a hundred pieces take."""
 
-COMPILING_S = 180.0
-"""What is compiled first may take so much longer."""
+FIRST_TIME_S = 180.0
+"""What is compiled, or read from a slow disk, before it can begin may take so much longer."""
 
 _NUM_REMEMBERED = 200
 _QUANTILE = 0.99
@@ -44,11 +44,11 @@ class Watch:
         self._ratios: deque[float] = deque(maxlen=_NUM_REMEMBERED)
 
     @contextlib.contextmanager
-    def over(self, predicted_s: float, *, compiles: bool = False) -> Iterator[None]:
-        """Work that is predicted to take so long, apart from what may be compiled for it."""
+    def over(self, predicted_s: float, *, is_new: bool = False) -> Iterator[None]:
+        """Work that is predicted to take so long, apart from what it may need for the first time."""
         slowest_s = predicted_s * self._slowest_ratio()
         limit_s = max(self._least_s, SLOWNESS * slowest_s)
-        self._piece = _Piece(limit_s + (COMPILING_S if compiles else 0.0))
+        self._piece = _Piece(limit_s + (FIRST_TIME_S if is_new else 0.0))
         try:
             yield
         finally:

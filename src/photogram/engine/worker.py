@@ -109,7 +109,7 @@ def _serve(
 
 def _calibrate(core: EngineCore, calibration: Calibration, *, compiles: bool) -> bool:
     """Do one piece of the calibration; returns whether there was one left."""
-    with core.watch.over(calibration.piece_s, compiles=compiles):
+    with core.watch.over(calibration.piece_s, is_new=compiles):
         return calibration.run_piece()
 
 

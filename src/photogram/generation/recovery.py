@@ -91,6 +91,9 @@ class Recovery:
             except EngineOverloadedError as error:
                 if error.error_code == DRAINING:
                     return  # the next server finds it when this one's lease ends
+                if late := reason_to_end(orphan, self._generation.catalogue):
+                    await self._give_up(orphan, late)
+                    return
                 await asyncio.sleep(_RETRY_S)
                 continue
             except PhotogramError as error:

@@ -22,7 +22,12 @@ def convert(data: bytes, image_format: ImageFormat) -> bytes:
     Raises:
         ValueError: The file says nothing of how its picture was made.
     """
-    with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as image:
-        metadata = read_exif(image.getexif())
-        pixels = np.asarray(image.convert("RGB"))
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as image:
+            metadata = read_exif(image.getexif())
+            pixels = np.asarray(image.convert("RGB"))
+    except ValueError:
+        raise
+    except Exception:  # noqa: BLE001 - an upload may be broken in any way
+        raise ValueError("the file is broken") from None
     return encode(pixels, image_format, _QUALITY, metadata=metadata)

@@ -94,6 +94,7 @@ def _decode(data: bytes) -> Image.Image:
             image.load()
             turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
             upright = image if turn is None else image.transpose(turn)
+            _ = upright.has_transparency_data  # fails where a palette is missing
     except Exception:  # noqa: BLE001 - a broken file may break a decoder in any way
         raise ValueError("is broken, or ends too early") from None
     # Pillow cuts 16 bits of grey off at 255.

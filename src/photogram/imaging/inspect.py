@@ -20,7 +20,7 @@ MAX_SCANS: Final = 32
 """Of a JPEG, which is drawn over once for each; usual are 1 to 12."""
 
 # Markers that a length follows; the others stand alone, or inside of a scan.
-_SEGMENT = re.compile(rb"\xff+([^\x00\xd0-\xd8\xff])")
+_SEGMENT = re.compile(rb"\xff+([^\x00\x01\xd0-\xd8\xff])")
 _END, _SCAN = b"\xd9", b"\xda"
 
 # A phone's JPEG may hold a smaller one for previews, which makes it an MPO; its first picture counts.

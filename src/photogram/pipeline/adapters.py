@@ -5,6 +5,7 @@ paints with the old one keeps it. What was used least recently is forgotten firs
 no request.
 """
 
+import stat
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,4 +82,6 @@ def _version(path: Path) -> _Version:
         status = path.stat()
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise CheckpointError(f"{path} is no file")
     return status.st_ino, status.st_size, status.st_mtime_ns

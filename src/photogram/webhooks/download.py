@@ -61,7 +61,10 @@ class Downloads:
             answer = await get(target, addresses, headers, max_bytes, self._tls)
             if answer.status not in _REDIRECTS or answer.location is None:
                 break
-            url = urljoin(url, answer.location)
+            try:
+                url = urljoin(url, answer.location)
+            except ValueError:
+                raise DownloadError("leads on to no address") from None
         else:
             raise DownloadError(f"leads on more than {MAX_REDIRECTS} times")
         if answer.status != _OK:

@@ -66,6 +66,9 @@ class RecordingRunner:
             self._fail_if_asked(state, "step")
         self.batches.append(list(states))
 
+    def forget(self, state: str) -> None:
+        pass
+
     def decode(self, state: str) -> str:
         self._fail_if_asked(state, "decode")
         return state

@@ -101,6 +101,9 @@ class Simulation:
         encoders: Executor = InlineExecutor()
         self.core = EngineCore(self, self.scheduler, self._emit, encoders, clock=lambda: self.now)
 
+    def forget(self, state: Sample) -> None:
+        raise NotImplementedError  # nothing is measured here
+
     def encode_source(self, request: Request) -> None:
         seconds = self._truth.encode_s(request.num_pixels)
         self._work(seconds)

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from photogram.core.errors import (
     ConfigurationError,
+    DeadlineExceededError,
     EngineOverloadedError,
     ModelUnavailableError,
 )
@@ -193,6 +194,9 @@ async def test_a_job_that_would_wait_too_long_is_told_when_to_come_back() -> Non
         assert refused.value.error_code == "model_loading"
         assert refused.value.retry_after_s == pytest.approx(5, abs=0.5)
         assert pool.num_jobs == 0
+        await until(lambda: state(pool, "b") == "loaded")  # it was asked for
+        with pytest.raises(DeadlineExceededError):
+            pool.acquire(job("k", model="a", timeout_s=-1.0))
 
 
 async def test_only_so_many_wait() -> None:

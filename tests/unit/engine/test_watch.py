@@ -2,7 +2,7 @@ import os
 import subprocess
 import sys
 
-from photogram.engine.watch import COMPILING_S, LEAST_S, SLOWNESS, Watch
+from photogram.engine.watch import FIRST_TIME_S, LEAST_S, SLOWNESS, Watch
 from photogram.engine.worker import STUCK_STATUS
 
 
@@ -32,8 +32,8 @@ def test_short_work_has_the_least_time() -> None:
 
 def test_what_is_compiled_first_has_more_time() -> None:
     watch = Watch()
-    with watch.over(0.01, compiles=True):
-        assert not watch.is_stuck_after(COMPILING_S)
+    with watch.over(0.01, is_new=True):
+        assert not watch.is_stuck_after(FIRST_TIME_S)
         assert watch.is_stuck_after(LEAST_S + 0.1)
 
 

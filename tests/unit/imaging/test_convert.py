@@ -40,6 +40,12 @@ def test_the_picture_stays_and_still_says_how_it_was_made(
         assert np.abs(np.asarray(image, dtype=int) - pixels()).mean() < 3
 
 
+def test_a_file_that_ends_too_early_is_refused() -> None:
+    file = encode(pixels(), "jpeg", 95, metadata=METADATA)
+    with pytest.raises(ValueError, match="broken"):
+        convert(file[: len(file) // 2], "png")
+
+
 def test_a_file_that_does_not_say_how_it_was_made_is_refused() -> None:
     file = io.BytesIO()
     Image.new("RGB", (8, 8)).save(file, "png")

@@ -155,6 +155,14 @@ def test_half_of_a_file_is_refused(decode: Callable[[bytes], object], image_form
         decode(data[: len(data) // 2])
 
 
+def test_a_palette_that_is_missing_is_found() -> None:
+    data = encoded(scene().convert("P"), "PNG")
+    begin = data.index(b"PLTE") - 4
+    length = int.from_bytes(data[begin : begin + 4], "big")
+    with pytest.raises(ValueError, match="broken"):
+        decode_picture(data[:begin] + data[begin + 12 + length :])
+
+
 def test_a_changed_byte_of_a_png_is_found() -> None:
     data = bytearray(encoded(scene()))
     data[data.index(b"IDAT") + 20] ^= 1

@@ -55,6 +55,10 @@ def test_a_jpeg_that_is_drawn_over_and_over_is_refused() -> None:
     scan = jpeg[jpeg.rindex(b"\xff\xda") : -2]
     with pytest.raises(ValueError, match="more than 32 scans"):
         inspect_picture(jpeg[:-2] + scan * 32 + jpeg[-2:])
+    with pytest.raises(
+        ValueError, match="more than 32 scans"
+    ):  # a marker that stands alone hides none
+        inspect_picture(jpeg[:-2] + (b"\xff\x01" + scan) * 32 + jpeg[-2:])
     # What merely looks like a scan is none: in a colour profile, or in a film behind the picture.
     film = encoded("JPEG", icc_profile=b"\xff\xda" * 1000) + b"\xff\xda" * 1000
     assert inspect_picture(film) == PictureFile("jpeg", 8, 6)

@@ -8,7 +8,7 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,6 +23,7 @@ from photogram.api.deps import (
     OfferDep,
     PrincipalDep,
     ServicesDep,
+    hold_estimate,
     needs,
 )
 from photogram.api.idempotency import PARAMETER as IDEMPOTENCY
@@ -89,8 +90,8 @@ def router_of(catalogue: Catalogue) -> APIRouter:
         router.post(
             f"/v1/{name}/estimate",
             summary=f"Check and price a request for {offer.model.name}, and run nothing",
-            dependencies=[needs(Scope.GENERATE, Scope.READ)],
-            responses=error_responses(400, 401, 408, 413, 415, 431, 503),
+            dependencies=[needs(Scope.GENERATE, Scope.READ), Depends(hold_estimate)],
+            responses=error_responses(400, 401, 408, 413, 415, 429, 431, 503),
             openapi_extra=wanted,
             include_in_schema=name == offer.name,
         )(estimate)

@@ -4,6 +4,7 @@ Only pages of the server itself have sessions (`accounts.browsers.is_own_page`).
 """
 
 import asyncio
+from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
@@ -12,7 +13,7 @@ from starlette.responses import Response
 from photogram.accounts.browsers import CUSTOMER, is_own_page
 from photogram.accounts.models import Scope
 from photogram.api.cookies import end_session, set_session
-from photogram.api.deps import PrincipalDep, ServicesDep, count_sign_in, needs
+from photogram.api.deps import PrincipalDep, ServicesDep, count_sign_in, needs, read_api_key
 from photogram.api.key_schemas import KeyAnswer
 from photogram.api.openapi import error_responses
 from photogram.core.errors import PermissionDeniedError
@@ -42,11 +43,16 @@ async def get_session(services: ServicesDep, principal: PrincipalDep) -> KeyAnsw
     responses=error_responses(401, 429, 503),
 )
 async def sign_in(
-    request: Request, response: Response, services: ServicesDep, principal: PrincipalDep
+    request: Request,
+    response: Response,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    api_key: Annotated[str | None, Depends(read_api_key)],
 ) -> KeyAnswer:
     """Sets a cookie that pages of this server may use instead of the key, for twelve hours."""
     public_url = services.settings.public_url
-    if not is_own_page(request.headers, public_url):
+    # A session begets no other: it would have no end.
+    if api_key is None or not is_own_page(request.headers, public_url):
         raise PermissionDeniedError(_NOT_OURS)
     new = await services.sessions.begin(key_id=principal.key_id)
     set_session(request, response, CUSTOMER, public_url, new)

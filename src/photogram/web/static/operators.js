@@ -9,6 +9,7 @@ const live = document.getElementById("live");
 /** The page as the server writes it now, without a reload. */
 async function refresh() {
   const answer = await fetch(location.href, { cache: "no-store" });
+  if (!answer.ok) return; // in trouble; what is shown stays until it is over
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const fresh = page.getElementById("live");
   if (fresh === null) location.reload(); // the session has ended
