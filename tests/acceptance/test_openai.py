@@ -21,6 +21,7 @@ from openai.types import (
 from PIL import Image
 
 from photogram.engine.fake import FakeEngine
+from tests.acceptance.server import wait_until
 from tests.unit.api.serving import Site, open_site, serve
 
 PROMPT = "a red fox"
@@ -410,9 +411,7 @@ class TestPatience:
                 pytest.raises(openai.APITimeoutError),
             ):
                 client.images.generate(prompt=PROMPT)
-            while engine.num_jobs:
-                time.sleep(0.01)
-            assert site.balance_micro() == ALL
+            assert wait_until(lambda: not engine.num_jobs and site.balance_micro() == ALL, 30)
             assert site.services.ledger.check().is_ok
 
     def test_a_retry_waits_as_long_as_it_is_told(self, tmp_path: Path) -> None:

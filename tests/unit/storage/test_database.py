@@ -156,6 +156,7 @@ async def test_a_cancelled_caller_does_not_undo_what_still_waits_its_turn(
     await asyncio.sleep(0)
     go_on.set()
     await first
+    await sqlite_stock.database.run(_num_keys)  # writes take their turns
     assert await asyncio.to_thread(sqlite_stock.accounts.account_id, "renamed")
 
 
