@@ -41,6 +41,10 @@ def sqlite_stock(tmp_path: Path) -> Iterator[Stock]:
         yield opened
 
 
+def _account_names(connection: Connection) -> set[str]:
+    return set(connection.exec_driver_sql("SELECT name FROM account").scalars())
+
+
 def _num_keys(connection: Connection) -> int:
     return connection.exec_driver_sql("SELECT COUNT(*) FROM api_key").scalar_one()
 
@@ -138,8 +142,10 @@ async def test_a_cancelled_caller_does_not_tear_a_transaction(stock: Stock) -> N
     with pytest.raises(asyncio.CancelledError):
         await task
     go_on.set()
-    assert await stock.database.run(_num_keys, readonly=True) == 1
-    assert await asyncio.to_thread(stock.accounts.account_id, "whole")
+    async with asyncio.timeout(10):
+        while "whole" not in (names := await stock.database.run(_account_names, readonly=True)):
+            assert "half" not in names
+            await asyncio.sleep(0.01)
 
 
 async def test_a_cancelled_caller_does_not_undo_what_still_waits_its_turn(
