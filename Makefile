@@ -33,7 +33,7 @@ serve: install  ## start the server on PORT (8000) with the embedded model and D
 test: install-dev  ## run all tests, a file at a time on each core
 	$(BIN)/python -m pytest -n logical --dist loadfile
 
-test-long: install-dev  ## run the tests that take minutes: pictures bit by bit in 200 mixes
+test-long: install-dev  ## run the tests that take minutes: pictures bit by bit in 200 mixes, the quick benchmarks
 	$(BIN)/python -m pytest -m long
 
 test-faults: install-dev  ## prove by faults, about 40 minutes: servers killed at every point, disks full, databases gone

@@ -13,7 +13,7 @@ CELLS = ["single", "closed", "open", "fairness", "overhead", "memory"]
 """All but `large`, which writes a checkpoint of 280 MB."""
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_the_quick_form_measures_both_servers_and_writes_all_down(tmp_path: Path) -> None:
     model, out = write_checkpoint(tmp_path / "model"), tmp_path / "out"
