@@ -155,10 +155,9 @@ class _Client(threading.Thread):
             self.failure = failure
 
 
+@pytest.mark.faults
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize(
-    "num_kills", [pytest.param(2, id="2"), pytest.param(NUM_RANDOM_KILLS, marks=pytest.mark.faults)]
-)
+@pytest.mark.parametrize("num_kills", [6, NUM_RANDOM_KILLS])
 def test_kills_at_any_moment_lose_nothing(deployment: Deployment, num_kills: int) -> None:
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")

@@ -72,7 +72,7 @@ class _Load:
     ("how", "away_s"),
     [
         pytest.param(signal.SIGINT, 0.0, id="fast", marks=pytest.mark.faults),
-        pytest.param(signal.SIGQUIT, 0.0, id="immediate"),
+        pytest.param(signal.SIGQUIT, 0.0, id="immediate", marks=pytest.mark.faults),
         pytest.param(signal.SIGQUIT, 10.0, id="10s", marks=pytest.mark.faults),
         pytest.param(signal.SIGQUIT, 60.0, id="60s", marks=pytest.mark.faults),
     ],

@@ -157,7 +157,11 @@ class BlobFolder:
         """All files: their names, and when they were written."""
         for path in self._path.iterdir():
             if _NAME.fullmatch(path.name):
-                yield path.name, _written_at(path)
+                try:
+                    written_at = _written_at(path)
+                except FileNotFoundError:
+                    continue  # it was removed meanwhile
+                yield path.name, written_at
 
     def _write_draft(self, name: str, content: bytes) -> None:
         fd = os.open(self._draft(name), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
