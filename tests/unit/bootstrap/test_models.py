@@ -51,6 +51,13 @@ def test_a_file_says_what_is_special_of_each(folder: Path, tmp_path: Path) -> No
     assert fast.prices.per_image == Decimal("0.25")
 
 
+def test_a_name_of_ones_own_hides_no_approximation(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "models.toml"
+    file.write_text(f'[[model]]\npath = "{folder}/dev"\nslug = "fast"\ndtype = "int8"\n')
+    (model,) = served_models(Settings(models=file, step_cache=0.1))
+    assert model.info.slug == "fast-int8-cache"
+
+
 def test_a_checkpoint_may_say_how_many_steps_it_wants(folder: Path, tmp_path: Path) -> None:
     checkpoint = write_checkpoint(tmp_path / "tuned", guidance_embeds=False, dynamic_shift=False)
     profile = checkpoint / "photogram.json"

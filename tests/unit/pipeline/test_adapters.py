@@ -1,5 +1,6 @@
 """Adapters are loaded as their files are now, kept within a bound, and change nobody else's picture."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -121,3 +122,9 @@ class TestShelf:
             CheckpointError, match=r"gone\.safetensors cannot be read: No such file"
         ):
             shelf.get(tmp_path / "gone.safetensors")
+
+    def test_what_is_no_file_is_not_waited_for(self, shelf: AdapterShelf, tmp_path: Path) -> None:
+        pipe = tmp_path / "pipe.safetensors"
+        os.mkfifo(pipe)
+        with pytest.raises(CheckpointError, match="is no file"):
+            shelf.get(pipe)

@@ -73,3 +73,9 @@ async def test_a_redirect_to_what_may_not_be_asked_is_refused() -> None:
         async with open_sink(answer(302, f"Location: {place}")) as sink:
             with pytest.raises(DownloadError, match="must"):
                 await ANYWHERE.get(sink.url, 100)
+
+
+async def test_a_redirect_to_no_address_is_told() -> None:
+    async with open_sink(answer(302, "Location: http://[x")) as sink:
+        with pytest.raises(DownloadError, match="no address"):
+            await ANYWHERE.get(sink.url, 100)
